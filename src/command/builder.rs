@@ -1,0 +1,492 @@
+//! The builder: what to run, and in which world.
+#![forbid(unsafe_code)]
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::fd::{OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output};
+
+use super::environment::Environment;
+use super::join::Join;
+use super::{Child, Stdio, exec, hook, spawn, stdio};
+use crate::error::{Error, Result};
+use crate::{IdRange, Namespace, Namespaces, PidFd};
+
+/// A program to run, as [`std::process::Command`] has it: same names, same meaning; and the namespaces to run it in.
+///
+/// Setters never fail and can be called in any order; what is wrong surfaces when it is spawned, before any system
+/// call is made. A command can be spawned any number of times, and from any thread.
+///
+/// ```no_run
+/// use linux_namespaces::{Command, Namespaces};
+/// Command::new("ps").arg("aux").namespaces(Namespaces::PID | Namespaces::NS).spawn()?.wait()?;
+/// # Ok::<(), linux_namespaces::Error>(())
+/// ```
+///
+/// # Defaults
+/// * **Mount** namespace created: propagation is made private, recursively, so that no mount leaks to the host.
+/// * **Pid and mount** created: a new `/proc` is mounted, so that `ps` shows the new world.
+/// * **User** created: the caller keeps its user and group id; all other ids show as overflow (65534).
+/// * **Net** created: the loopback interface is up.
+/// * Only descriptors 0, 1, 2 and those given to [`fd`](Self::fd) reach the program.
+/// * No signal is blocked, and every disposition is the default, whatever the caller blocks or ignores.
+/// * The child is neither killed nor reaped when its handle drops.
+/// * `spawn` and `status` inherit the three standard streams; `output` reads from nothing and captures the others.
+///
+/// # In the child, in this order
+/// enter, create, id maps, process group, host and domain name, loopback, propagation, `/proc`, descriptors, working directory,
+/// groups, group and user id, signals, `pre_exec` hooks, exec. So paths mean what they mean inside, and names
+/// in `PATH` are looked for there.
+///
+/// # Errors
+/// Whatever fails up to the exec is an error from `spawn`, with the step, what it was done on, the errno and, where
+/// it can be found out, the cause. Then nothing is left: no process, descriptor, mount or thread.
+///
+/// # Cost
+/// The child shares the caller's memory until it execs, so the cost does not grow with that. Only
+/// `pre_exec`, [`from_fn`](Self::from_fn) and entering a time namespace need a copying clone.
+pub struct Command {
+    /// A path, or a name to look for in `PATH`; "fn" for a function.
+    pub(super) program: OsString,
+    pub(super) function: Option<hook::Function>,
+    pub(super) arg0: Option<OsString>,
+    pub(super) args: Vec<OsString>,
+    pub(super) environment: Environment,
+    pub(super) directory: Option<PathBuf>,
+    pub(super) stdin: Option<Stdio>,
+    pub(super) stdout: Option<Stdio>,
+    pub(super) stderr: Option<Stdio>,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) groups: Option<Vec<u32>>,
+    pub(super) process_group: Option<i32>,
+    pub(super) hooks: Vec<Box<hook::Hook>>,
+    pub(super) namespaces: Namespaces,
+    pub(super) joins: Vec<Join>,
+    pub(super) map: Option<MapPolicy>,
+    pub(super) uid_map: Option<Vec<IdRange>>,
+    pub(super) gid_map: Option<Vec<IdRange>>,
+    pub(super) hostname: Option<OsString>,
+    pub(super) domainname: Option<OsString>,
+    pub(super) loopback: Option<bool>,
+    pub(super) propagation: Option<Propagation>,
+    pub(super) mount_proc: Option<bool>,
+    pub(super) fds: Vec<(RawFd, OwnedFd)>,
+    pub(super) inherit_fds: bool,
+}
+
+/// Which ids a new user namespace has, unless ranges are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MapPolicy {
+    /// The caller's own as itself.
+    Current,
+    /// The caller's own as 0.
+    Root,
+    /// None.
+    Unmapped,
+}
+
+/// How mounts and unmounts spread between this mount namespace and those it was copied from: mount_namespaces(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// `MS_PRIVATE`: neither way.
+    Private,
+    /// `MS_SLAVE`: from the outside in.
+    Slave,
+    /// `MS_SHARED`: to those that are copied from this one, and back.
+    Shared,
+    /// As it was: mounts may leak to the host.
+    Unchanged,
+}
+
+impl Command {
+    /// A command that runs `program` with no arguments, the caller's environment and working directory.
+    ///
+    /// A name without a slash is looked for in `PATH`: in that of the command's own environment if it was changed.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self::with_program(program.as_ref(), None)
+    }
+
+    /// A command that runs a function instead of a program: `clone(2)` with a function.
+    ///
+    /// The function runs in a process of its own, on a copy of the caller's memory, and what it returns is the
+    /// exit code (of which wait(2) keeps the low 8 bits). It keeps the descriptors that it owns. A panic is reported as usual and
+    /// ends that process with code 101. Standard output is flushed before the clone and after the function.
+    ///
+    /// The thread must be the only one of its process, for a copy of a process with more may run next to nothing
+    /// safely. So tests that use it need a process of their own.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) with [`Cause::Threads`](crate::Cause::Threads) when there are more threads.
+    ///
+    /// # Examples
+    /// ```
+    /// use linux_namespaces::{Command, Namespaces};
+    /// # fn main() -> linux_namespaces::Result<()> {
+    /// let mut child = Command::from_fn(|| 7).spawn()?;
+    /// assert_eq!(child.wait()?.code(), Some(7));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # References
+    /// clone(2)
+    pub fn from_fn(function: impl FnMut() -> i32 + Send + Sync + 'static) -> Self {
+        Self::with_program("fn".as_ref(), Some(hook::Function { run: Box::new(function), checked: true }))
+    }
+
+    pub(super) fn with_program(program: &OsStr, function: Option<hook::Function>) -> Self {
+        Self {
+            program: program.to_owned(),
+            function,
+            arg0: None,
+            args: Vec::new(),
+            environment: Environment::default(),
+            directory: None,
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            uid: None,
+            gid: None,
+            groups: None,
+            process_group: None,
+            hooks: Vec::new(),
+            namespaces: Namespaces::empty(),
+            joins: Vec::new(),
+            map: None,
+            uid_map: None,
+            gid_map: None,
+            hostname: None,
+            domainname: None,
+            loopback: None,
+            propagation: None,
+            mount_proc: None,
+            fds: Vec::new(),
+            inherit_fds: false,
+        }
+    }
+
+    /// Adds one argument. It is passed as it is: there is no shell.
+    pub fn arg(&mut self, a: impl AsRef<OsStr>) -> &mut Self {
+        self.args.push(a.as_ref().to_owned());
+        self
+    }
+
+    /// Adds several arguments.
+    pub fn args<I, S>(&mut self, a: I) -> &mut Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        self.args.extend(a.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// What the program sees as its own name, `argv[0]`, in place of the program as given to [`new`](Self::new).
+    pub fn arg0(&mut self, a: impl AsRef<OsStr>) -> &mut Self {
+        self.arg0 = Some(a.as_ref().to_owned());
+        self
+    }
+
+    /// Sets a variable of the program's environment.
+    pub fn env(&mut self, k: impl AsRef<OsStr>, v: impl AsRef<OsStr>) -> &mut Self {
+        self.environment.set(k.as_ref(), v.as_ref());
+        self
+    }
+
+    /// Sets several variables.
+    pub fn envs<I, K, V>(&mut self, v: I) -> &mut Self
+    where
+        I: IntoIterator<Item = (K, V)>,
+        K: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        for (key, value) in v {
+            self.environment.set(key.as_ref(), value.as_ref());
+        }
+        self
+    }
+
+    /// Does not pass on a variable, whether it was set here or is the caller's.
+    pub fn env_remove(&mut self, k: impl AsRef<OsStr>) -> &mut Self {
+        self.environment.remove(k.as_ref());
+        self
+    }
+
+    /// Passes on nothing of the caller's environment, and forgets what was set so far.
+    pub fn env_clear(&mut self) -> &mut Self {
+        self.environment.clear();
+        self
+    }
+
+    /// The directory to run in, seen from inside the new namespaces. A program given as a relative path is looked for from there.
+    pub fn current_dir(&mut self, d: impl AsRef<Path>) -> &mut Self {
+        self.directory = Some(d.as_ref().to_owned());
+        self
+    }
+
+    /// Where standard input comes from.
+    pub fn stdin(&mut self, s: impl Into<Stdio>) -> &mut Self {
+        self.stdin = Some(s.into());
+        self
+    }
+
+    /// Where standard output goes.
+    pub fn stdout(&mut self, s: impl Into<Stdio>) -> &mut Self {
+        self.stdout = Some(s.into());
+        self
+    }
+
+    /// Where standard error goes.
+    pub fn stderr(&mut self, s: impl Into<Stdio>) -> &mut Self {
+        self.stderr = Some(s.into());
+        self
+    }
+
+    /// The user id to run as: an id inside the user namespace that the program is in. Real, effective and saved.
+    ///
+    /// As with std, a caller that is root there also gives up its supplementary groups, unless [`groups`](Self::groups) is called.
+    pub fn uid(&mut self, id: u32) -> &mut Self {
+        self.uid = Some(id);
+        self
+    }
+
+    /// The group id to run as: an id inside the user namespace that the program is in. Real, effective and saved.
+    pub fn gid(&mut self, id: u32) -> &mut Self {
+        self.gid = Some(id);
+        self
+    }
+
+    /// The supplementary groups to run with, in place of the caller's.
+    pub fn groups(&mut self, groups: &[u32]) -> &mut Self {
+        self.groups = Some(groups.to_vec());
+        self
+    }
+
+    /// The process group to run in: 0 for a new one with the program's own id.
+    pub fn process_group(&mut self, pgroup: i32) -> &mut Self {
+        self.process_group = Some(pgroup);
+        self
+    }
+
+    /// Replaces the calling process by the program, after moving it into the namespaces; returns only on failure.
+    ///
+    /// As with std, the process may be left changed by the steps that came before the failure: this moves the caller. Descriptors,
+    /// the signal mask and dispositions are put back. A pid namespace is for children only, so `PID` is refused here.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn); [`Step::Unshare`](crate::Step::Unshare) in place of `Clone`. `USER` needs a process with one thread.
+    ///
+    /// # References
+    /// execve(2), unshare(2)
+    pub fn exec(&mut self) -> Error {
+        exec::exec(self)
+    }
+
+    /// Runs it, and does not wait for its end.
+    ///
+    /// # Errors
+    /// * [`Step::Validate`](crate::Step::Validate): settings that make no sense; the message says what to add. No system call was made.
+    /// * Any other step: what failed, on what, why; and nothing is left of it.
+    ///
+    /// # Requires
+    /// Linux 5.4. For new namespaces CAP_SYS_ADMIN, or `USER` among them where user namespaces are not restricted.
+    pub fn spawn(&mut self) -> Result<Child> {
+        spawn::spawn(self, stdio::Default::INHERIT)
+    }
+
+    /// Runs it and waits for its end. Streams are inherited unless set.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn) and [`Child::wait`].
+    pub fn status(&mut self) -> Result<ExitStatus> {
+        spawn::spawn(self, stdio::Default::INHERIT)?.wait()
+    }
+
+    /// Runs it, waits for its end, and gives what it wrote. Its standard input is empty, unless set.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn) and [`Child::wait_with_output`].
+    pub fn output(&mut self) -> Result<Output> {
+        spawn::spawn(self, stdio::Default::CAPTURE)?.wait_with_output()
+    }
+
+    /// The program as given to [`new`](Self::new); for a function the text "fn".
+    #[must_use]
+    pub fn get_program(&self) -> &OsStr {
+        &self.program
+    }
+
+    /// The arguments, without `argv[0]`.
+    pub fn get_args(&self) -> impl ExactSizeIterator<Item = &OsStr> {
+        self.args.iter().map(OsString::as_os_str)
+    }
+
+    /// What was set in the environment, and what removed (`None`), in the order of the names.
+    pub fn get_envs(&self) -> impl ExactSizeIterator<Item = (&OsStr, Option<&OsStr>)> {
+        self.environment.changes()
+    }
+
+    /// The directory given to [`current_dir`](Self::current_dir).
+    #[must_use]
+    pub fn get_current_dir(&self) -> Option<&Path> {
+        self.directory.as_deref()
+    }
+
+    /// The kinds that [`namespaces`](Self::namespaces) has added up.
+    #[must_use]
+    pub fn get_namespaces(&self) -> Namespaces {
+        self.namespaces
+    }
+
+    /// Has the program born in new namespaces of these kinds. Calls add up.
+    ///
+    /// With `PID` the program is process 1 there: when it ends all others there are killed, it inherits orphans, and signals that it
+    /// has no handler for do nothing to it, except SIGKILL and SIGSTOP from outside.
+    #[doc(alias = "CLONE_NEWNS")]
+    #[doc(alias = "CLONE_NEWPID")]
+    #[doc(alias = "CLONE_NEWUSER")]
+    pub fn namespaces(&mut self, set: Namespaces) -> &mut Self {
+        self.namespaces |= set;
+        self
+    }
+
+    /// Has the program enter an existing namespace: setns(2). The caller does not move. With a pid namespace the program itself
+    /// is in it; with a mount namespace its root and working directory are that namespace's.
+    ///
+    /// Handles may be given in any order: which is entered first is decided by the rights that it gives.
+    /// Those that the caller is in already are passed over.
+    pub fn enter(&mut self, ns: &Namespace) -> &mut Self {
+        self.joins.push(Join::handle(ns));
+        self
+    }
+
+    /// Has the program enter the namespaces of these kinds that a process is in. Otherwise as [`enter`](Self::enter).
+    pub fn enter_process(&mut self, process: &PidFd, set: Namespaces) -> &mut Self {
+        self.joins.push(Join::process(process, set));
+        self
+    }
+
+    /// Maps the caller's user and group id to themselves: the default when `USER` is created. Of the `map_*` calls and
+    /// [`leave_unmapped`](Self::leave_unmapped) the last one counts.
+    pub fn map_current_user(&mut self) -> &mut Self {
+        self.map = Some(MapPolicy::Current);
+        self
+    }
+
+    /// Maps the caller's user and group id to 0 inside.
+    pub fn map_root_user(&mut self) -> &mut Self {
+        self.map = Some(MapPolicy::Root);
+        self
+    }
+
+    /// Maps nothing: every id shows as overflow (65534) inside.
+    pub fn leave_unmapped(&mut self) -> &mut Self {
+        self.map = Some(MapPolicy::Unmapped);
+        self
+    }
+
+    /// Maps these user ids, in place of what the calls above say of users. At least one range, 340 at most; they may
+    /// not overlap.
+    ///
+    /// Ids other than the caller's own take CAP_SETUID over the namespace around.
+    pub fn uid_map(&mut self, ranges: impl IntoIterator<Item = IdRange>) -> &mut Self {
+        self.uid_map = Some(ranges.into_iter().collect());
+        self
+    }
+
+    /// Maps these group ids, in place of what the calls above say of groups. Otherwise as [`uid_map`](Self::uid_map), with CAP_SETGID.
+    ///
+    /// Without CAP_SETGID the kernel demands that setgroups(2) is denied inside for good, and then so it is.
+    pub fn gid_map(&mut self, ranges: impl IntoIterator<Item = IdRange>) -> &mut Self {
+        self.gid_map = Some(ranges.into_iter().collect());
+        self
+    }
+
+    /// The host name inside, of 64 bytes at most. Needs `UTS`.
+    pub fn hostname(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        self.hostname = Some(name.as_ref().to_owned());
+        self
+    }
+
+    /// The NIS domain name inside, of 64 bytes at most. Needs `UTS`.
+    pub fn domainname(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        self.domainname = Some(name.as_ref().to_owned());
+        self
+    }
+
+    /// Whether to bring up the loopback interface inside. Needs `NET`; default: true when `NET` is created.
+    pub fn loopback(&mut self, up: bool) -> &mut Self {
+        self.loopback = Some(up);
+        self
+    }
+
+    /// The propagation of all mounts inside. Needs `MOUNT`; default: [`Private`](Propagation::Private) when `MOUNT` is created.
+    pub fn propagation(&mut self, p: Propagation) -> &mut Self {
+        self.propagation = Some(p);
+        self
+    }
+
+    /// Whether to mount a new `/proc` inside. Needs `MOUNT`; default: true when `PID` and `MOUNT` are both created.
+    pub fn mount_proc(&mut self, mount: bool) -> &mut Self {
+        self.mount_proc = Some(mount);
+        self
+    }
+
+    /// Passes a descriptor to the program under the number `target`, any number that is not negative. The command
+    /// keeps it for further spawns.
+    pub fn fd(&mut self, target: RawFd, source: impl Into<OwnedFd>) -> &mut Self {
+        self.fds.push((target, source.into()));
+        self
+    }
+
+    /// Whether the program inherits all descriptors of the caller that are not close-on-exec, as with std. Default: false.
+    pub fn inherit_fds(&mut self, inherit: bool) -> &mut Self {
+        self.inherit_fds = inherit;
+        self
+    }
+}
+
+impl fmt::Debug for Command {
+    /// The plan: program, arguments and every setting that was made.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut plan = f.debug_struct("Command");
+        plan.field("program", &self.get_program()).field("args", &self.args);
+        let mut show = |name: &str, value: Option<&dyn fmt::Debug>| {
+            if let Some(value) = value {
+                plan.field(name, value);
+            }
+        };
+        /// As a field only if it was set.
+        fn set<T: fmt::Debug>(value: &Option<T>) -> Option<&dyn fmt::Debug> {
+            value.as_ref().map(|value| value as &dyn fmt::Debug)
+        }
+        show("arg0", set(&self.arg0));
+        show("environment", self.environment.is_changed().then_some(&self.environment as &dyn fmt::Debug));
+        show("current_dir", set(&self.directory));
+        show("stdin", set(&self.stdin));
+        show("stdout", set(&self.stdout));
+        show("stderr", set(&self.stderr));
+        let namespaces = self.namespaces.to_string();
+        show("namespaces", (!self.namespaces.is_empty()).then_some(&namespaces as &dyn fmt::Debug));
+        show("enter", (!self.joins.is_empty()).then_some(&self.joins as &dyn fmt::Debug));
+        show("map", set(&self.map));
+        show("uid_map", set(&self.uid_map));
+        show("gid_map", set(&self.gid_map));
+        show("hostname", set(&self.hostname));
+        show("domainname", set(&self.domainname));
+        show("loopback", set(&self.loopback));
+        show("propagation", set(&self.propagation));
+        show("mount_proc", set(&self.mount_proc));
+        show("fds", (!self.fds.is_empty()).then_some(&self.fds as &dyn fmt::Debug));
+        show("inherit_fds", self.inherit_fds.then_some(&true as &dyn fmt::Debug));
+        show("uid", set(&self.uid));
+        show("gid", set(&self.gid));
+        show("groups", set(&self.groups));
+        show("process_group", set(&self.process_group));
+        let hooks = self.hooks.len();
+        show("pre_exec", (hooks > 0).then_some(&hooks as &dyn fmt::Debug));
+        plan.finish()
+    }
+}

@@ -1,0 +1,236 @@
+//! A running program.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::process::{ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
+use std::time::{Duration, Instant};
+
+use crate::error::{At as _, Error, Result, Step};
+use crate::{Namespace, NamespaceKind, PidFd, ProcessNamespaces, sys};
+
+/// A program that was spawned. As [`std::process::Child`], with a pidfd.
+///
+/// Dropping it neither kills nor reaps the program: one that was never waited for stays a zombie until the caller ends.
+#[derive(Debug)]
+pub struct Child {
+    /// The other end of the program's standard input, if that was [`piped`](super::Stdio::piped).
+    pub stdin: Option<ChildStdin>,
+    /// The other end of the program's standard output, if that was piped.
+    pub stdout: Option<ChildStdout>,
+    /// The other end of the program's standard error, if that was piped.
+    pub stderr: Option<ChildStderr>,
+    pub(super) handle: Handle,
+}
+
+/// The process itself.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub(super) pidfd: PidFd,
+    pub(super) pid: u32,
+    pub(super) status: Option<ExitStatus>,
+}
+
+impl Child {
+    /// Its process id, as the caller's pid namespace numbers it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.handle.pid
+    }
+
+    /// A descriptor that means this process and never another one: for poll(2), for signals from another thread.
+    #[must_use]
+    pub fn pidfd(&self) -> &PidFd {
+        &self.handle.pidfd
+    }
+
+    /// The identities of the namespaces that it is in now.
+    ///
+    /// # Errors
+    /// [`Step::Inspect`]: ESRCH once it was waited for; EACCES when it has gone where the caller may not look.
+    pub fn namespaces(&self) -> Result<ProcessNamespaces> {
+        ProcessNamespaces::of_process(&self.handle.pidfd)
+    }
+
+    /// A handle for one of the namespaces that it is in, which keeps that alive after the program's end.
+    ///
+    /// # Errors
+    /// As [`namespaces`](Self::namespaces).
+    pub fn namespace(&self, kind: NamespaceKind) -> Result<Namespace> {
+        self.handle.pidfd.namespace(kind)
+    }
+
+    /// Closes its standard input, waits for its end, and gives its status, the same again every time.
+    ///
+    /// # Errors
+    /// [`Step::Wait`] with the id: ECHILD when somebody else has waited for it, or the caller ignores SIGCHLD, before
+    /// Linux 6.15; from there on the status is told all the same.
+    ///
+    /// # References
+    /// waitid(2)
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        drop(self.stdin.take());
+        self.handle.wait()
+    }
+
+    /// Its status, if it has ended. `None`: it runs on.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        self.handle.try_wait()
+    }
+
+    /// Closes its standard input and waits for its end, but no longer than `timeout`. `None`: it runs on.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<ExitStatus>> {
+        drop(self.stdin.take());
+        self.handle.wait_timeout(timeout)
+    }
+
+    /// Closes its standard input, reads what it writes to both streams until they end, and waits for its end.
+    ///
+    /// # Errors
+    /// [`Step::Wait`]: as [`wait`](Self::wait), or an error of reading.
+    pub fn wait_with_output(mut self) -> Result<Output> {
+        drop(self.stdin.take());
+        let (stdout, stderr) = read_both(self.stdout.take(), self.stderr.take())
+            .at(|| Step::Wait)
+            .map_err(|error| error.on(format!("{}, reading its output", self.handle.pid)))?;
+        let status = self.handle.wait()?;
+        Ok(Output { status, stdout, stderr })
+    }
+
+    /// Sends it a signal: never to another process that got its number.
+    ///
+    /// # Errors
+    /// [`Step::Signal`] with the number: ESRCH once it was waited for; EPERM when it has become another user; EINVAL for
+    /// a number that is no signal.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        self.handle.pidfd.send_signal(signal)
+    }
+
+    /// Kills it with SIGKILL, and with it, if it is process 1 of a pid namespace, all that are in there. It remains to be waited
+    /// for. One that has ended already is no error.
+    ///
+    /// # Errors
+    /// [`Step::Signal`]: EPERM when it has become another user.
+    pub fn kill(&self) -> Result<()> {
+        match self.signal(libc::SIGKILL) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+impl Handle {
+    fn wait(&mut self) -> Result<ExitStatus> {
+        match self.status {
+            Some(status) => Ok(status),
+            None => Ok(self.reap(true)?.expect("a wait that blocks gives a status")),
+        }
+    }
+
+    fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        match self.status {
+            Some(status) => Ok(Some(status)),
+            None => self.reap(false),
+        }
+    }
+
+    fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<ExitStatus>> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.try_wait()? {
+                return Ok(Some(status));
+            }
+            let left = timeout.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            match sys::poll::readable([Some(self.pidfd.as_fd())], Some(left)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(error).at(|| Step::Wait).map_err(|error| error.on(self.pid.to_string()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn reap(&mut self, block: bool) -> Result<Option<ExitStatus>> {
+        self.status = match sys::wait::wait_pidfd(self.pidfd.as_fd(), block) {
+            Ok(status) => status,
+            Err(error) => Some(self.status_told(error, block)?),
+        };
+        Ok(self.status)
+    }
+
+    /// Somebody else has reaped it, or the kernel has because the caller ignores SIGCHLD. The pidfd may still tell.
+    fn status_told(&self, error: io::Error, block: bool) -> Result<ExitStatus> {
+        let gone = error.raw_os_error() == Some(libc::ECHILD);
+        if gone && block {
+            // The kernel may answer before the end when it was not the caller's child any more.
+            let _ = sys::poll::readable([Some(self.pidfd.as_fd())], None);
+        }
+        match sys::pidfd::exit_status(self.pidfd.as_fd()) {
+            Some(status) if gone => Ok(status),
+            _ => Err(error).at(|| Step::Wait).map_err(|error| {
+                let error = error.on(self.pid.to_string());
+                if !gone {
+                    return error;
+                }
+                error.because(
+                    "it was waited for elsewhere, or SIGCHLD is ignored in this process, and before Linux 6.15 its status is then lost",
+                )
+            }),
+        }
+    }
+}
+
+/// Reads both to their ends, whichever has something: a program that fills one of two pipes would wait for ever
+/// for a reader of the other. No thread is needed for it, which a caller may not be able to start.
+fn read_both(stdout: Option<ChildStdout>, stderr: Option<ChildStderr>) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let (mut stdout, mut stderr) = (stdout, stderr);
+    if let Some(stream) = &stdout {
+        sys::fcntl::set_nonblocking(stream.as_fd())?;
+    }
+    if let Some(stream) = &stderr {
+        sys::fcntl::set_nonblocking(stream.as_fd())?;
+    }
+    while stdout.is_some() || stderr.is_some() {
+        let fds = [stdout.as_ref().map(|stream| stream.as_fd()), stderr.as_ref().map(|stream| stream.as_fd())];
+        let [out_ready, err_ready] = match sys::poll::readable(fds, None) {
+            Ok(ready) => ready,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if let Some(stream) = stdout.as_mut().filter(|_| out_ready) {
+            if at_end(stream.read_to_end(&mut out))? {
+                stdout = None;
+            }
+        }
+        if let Some(stream) = stderr.as_mut().filter(|_| err_ready) {
+            if at_end(stream.read_to_end(&mut err))? {
+                stderr = None;
+            }
+        }
+    }
+    Ok((out, err))
+}
+
+/// What was read so far is kept when there is nothing more for now.
+fn at_end(result: io::Result<usize>) -> io::Result<bool> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The error for a child whose id could not be told.
+pub(super) fn unknown_id() -> Error {
+    Error::new(Step::Wait).on("(of unknown id)").errno(libc::ESRCH)
+}

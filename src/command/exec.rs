@@ -1,0 +1,87 @@
+//! `Command::exec`: the program in place of the caller.
+#![forbid(unsafe_code)]
+
+use std::process;
+
+use super::hook::Code;
+use super::join::Joins;
+use super::plan::{Closing, MapFiles, Materials, Prepared};
+use super::stdio::{Default, Streams};
+use super::{Command, validate};
+use crate::error::{Error, Result, Step};
+use crate::sys::child::Op;
+use crate::sys::spawn::{Failure, Part, Replacement};
+use crate::{Namespaces, diagnose, sys};
+
+pub(super) fn exec(command: &mut Command) -> Error {
+    let mut hooks = std::mem::take(&mut command.hooks);
+    let mut code = Code::new(&mut hooks, None);
+    let error = replace(command, &mut code).unwrap_or_else(|error| error);
+    drop(code);
+    command.hooks = hooks;
+    error
+}
+
+/// Gives the reason for coming back at all.
+fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
+    validate::validate(command)?;
+    validate::validate_exec(command)?;
+    let created = command.get_namespaces();
+    if created.contains(Namespaces::USER) {
+        crate::unshare::wait_for_single_thread();
+    }
+    let prepared = Prepared::new(command)?;
+    let joins = Joins::resolve(&command.joins)?;
+    let streams = Streams::open(command, &Default::INHERIT)?;
+    let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
+    let caller = caller.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
+    let materials = Materials { command, prepared: &prepared, joins: &joins, streams: &streams, caller };
+
+    let mut enter: Vec<Op<'_>> = joins.ops().collect();
+    if !created.is_empty() {
+        enter.push(Op::Unshare(created.bits() as i32));
+    }
+    // Its own maps a process may write only in the simplest case; one that stays outside has all the rights.
+    let files = MapFiles::of(process::id())?;
+    let mut map = Vec::new();
+    let mut map_steps = Vec::new();
+    if let Some(maps) = &prepared.maps {
+        map.push(Op::AwaitMaps { caller: caller.unwrap_or(-1) });
+        map_steps.push(Step::UidMap);
+        for (step, file) in maps.files(&files) {
+            map.push(Op::WriteMap(file));
+            map_steps.push(step);
+        }
+    }
+    let closing = if command.inherit_fds { Closing::Nothing } else { Closing::OthersAtExec };
+    let mut rest = Vec::new();
+    materials.set_up(&mut rest, closing);
+    rest.push(Op::Signals);
+    for hook in &mut code.hooks {
+        rest.push(Op::PreExec(&mut **hook));
+    }
+    rest.push(materials.exec());
+
+    let targets = materials.passed().into_iter().map(|(_, to)| to);
+    let saved = sys::fcntl::Saved::save(targets);
+    let (part, failure) =
+        sys::spawn::replace_self(Replacement { enter: &mut enter, map: &mut map, rest: &mut rest });
+    saved.restore();
+    Ok(match (part, failure) {
+        (Part::Enter, Failure::Op(place, errno)) => materials.failed(&enter[place], errno),
+        (Part::Rest, Failure::Op(place, errno)) => materials.failed(&rest[place], errno),
+        (Part::Map, Failure::Op(place, errno)) => match &prepared.maps {
+            Some(maps) => maps.failed(map_steps[place].clone(), errno),
+            None => Error::new(Step::UidMap).errno(errno),
+        },
+        (_, Failure::Clone(errno)) => diagnose::creating(Error::new(Step::UidMap).errno(errno), Namespaces::empty()),
+        (_, Failure::Resources(error)) => {
+            Error::new(Step::UidMap).errno(error.raw_os_error().unwrap_or(libc::ENOMEM))
+        }
+        (_, Failure::Died(_, status)) => {
+            let how = status.map_or_else(String::new, |status| format!(" with {status}"));
+            Error::new(Step::UidMap).because(format!("the process that writes the maps ended{how}"))
+        }
+        (_, Failure::Help(())) => Error::new(Step::UidMap),
+    })
+}

@@ -1,0 +1,181 @@
+//! Which existing namespaces to enter, and in which order.
+#![forbid(unsafe_code)]
+
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+
+use crate::error::{Error, Result, Step};
+use crate::sys::child::Op;
+use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, PidFd, ProcessNamespaces};
+
+/// A call of `enter` or `enter_process`, with a descriptor of the command's own. An error of making that is kept
+/// for the spawn.
+#[derive(Debug)]
+pub(super) struct Join {
+    pub(super) kinds: Namespaces,
+    target: Result<Target>,
+}
+
+#[derive(Debug)]
+enum Target {
+    Handle(Namespace),
+    Process(PidFd),
+}
+
+impl Join {
+    pub(super) fn handle(namespace: &Namespace) -> Self {
+        Self { kinds: namespace.kind().flag(), target: namespace.try_clone().map(Target::Handle) }
+    }
+
+    pub(super) fn process(process: &PidFd, set: Namespaces) -> Self {
+        Self { kinds: set, target: process.try_clone().map(Target::Process) }
+    }
+}
+
+/// What the child has to do to be in them, with the descriptors held open.
+#[derive(Debug)]
+pub(super) struct Joins {
+    calls: Vec<Call>,
+    /// Handles that were made for this spawn.
+    opened: Vec<Namespace>,
+    /// The kinds that are really entered: not those that the caller is in already.
+    pub(super) kinds: Namespaces,
+}
+
+/// One setns(2), and how messages call what it enters.
+#[derive(Debug)]
+struct Call {
+    fd: RawFd,
+    kinds: Namespaces,
+    /// `None` for a process.
+    kind: Option<NamespaceKind>,
+    name: String,
+}
+
+/// One namespace to enter.
+struct Wanted<'a> {
+    namespace: &'a Namespace,
+    id: NamespaceId,
+}
+
+impl Joins {
+    pub(super) fn resolve(joins: &[Join]) -> Result<Self> {
+        let mut resolved = Self { calls: Vec::new(), opened: Vec::new(), kinds: Namespaces::empty() };
+        match joins {
+            [] => {}
+            [Join { kinds, target: Ok(Target::Process(process)) }] => resolved.process(process, *kinds)?,
+            joins => resolved.handles(joins)?,
+        }
+        Ok(resolved)
+    }
+
+    /// All kinds of one process with one call, which tries the user namespace first and is done or not done as a whole.
+    fn process(&mut self, process: &PidFd, kinds: Namespaces) -> Result<()> {
+        let pid = process.pid()?.ok_or_else(|| {
+            Error::new(Step::EnterProcess(kinds)).on("(of a pidfd)").errno(libc::ESRCH).because("that process has ended")
+        })?;
+        let here = ProcessNamespaces::current()?;
+        // What cannot be compared is entered.
+        let there = ProcessNamespaces::of_process(process).ok();
+        let same = |kind| there.as_ref().is_some_and(|there| is_here(&here, there.get(kind)));
+        self.kinds = kinds.kinds().filter(|kind| !same(*kind)).collect();
+        if !self.kinds.is_empty() {
+            let fd = process.as_fd().as_raw_fd();
+            self.calls.push(Call { fd, kinds: self.kinds, kind: None, name: pid.to_string() });
+        }
+        Ok(())
+    }
+
+    /// One call for each namespace: those that need the rights of the user namespace after it, the others before.
+    fn handles(&mut self, joins: &[Join]) -> Result<()> {
+        for join in joins {
+            if let Target::Process(process) = join.target.as_ref().map_err(Error::clone)? {
+                for kind in join.kinds.kinds() {
+                    self.opened.push(process.namespace(kind)?);
+                }
+            }
+        }
+        let given = joins.iter().filter_map(|join| match &join.target {
+            Ok(Target::Handle(namespace)) => Some(namespace),
+            _ => None,
+        });
+        let here = ProcessNamespaces::current()?;
+        let mut wanted = Vec::new();
+        for namespace in self.opened.iter().chain(given) {
+            let id = namespace.id()?;
+            if !is_here(&here, Some(id)) {
+                wanted.push(Wanted { namespace, id });
+            }
+        }
+        let user = wanted.iter().position(|wanted| wanted.id.kind() == NamespaceKind::User);
+        let user = user.map(|place| wanted.swap_remove(place));
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for wanted in wanted {
+            match &user {
+                Some(user) if is_owned_below(wanted.namespace, user.id)? => after.push(wanted),
+                _ => before.push(wanted),
+            }
+        }
+        self.calls = before.into_iter().chain(user).chain(after).map(Wanted::call).collect();
+        self.kinds = self.calls.iter().map(|call| call.kinds).fold(Namespaces::empty(), |all, kinds| all | kinds);
+        Ok(())
+    }
+
+    /// Whether the program is cloned by a process in another pid namespace than the caller's: see `plan`.
+    pub(super) fn numbers_differ(&self, created: Namespaces) -> bool {
+        self.kinds.contains(Namespaces::PID) && created.contains(Namespaces::PID)
+    }
+
+    /// In the order in which they are to be done.
+    pub(super) fn ops<'a>(&self) -> impl Iterator<Item = Op<'a>> + '_ {
+        self.calls.iter().map(|call| match call.kind {
+            Some(_) => Op::Enter { fd: call.fd, kind: call.kinds.bits() as i32 },
+            None => Op::EnterProcess { fd: call.fd, set: call.kinds.bits() as i32 },
+        })
+    }
+
+    /// The error of the one with this descriptor.
+    pub(super) fn failed(&self, fd: RawFd, errno: i32) -> Error {
+        let call = self.calls.iter().find(|call| call.fd == fd);
+        let (step, name, kinds) = match call {
+            Some(Call { kind: Some(kind), name, kinds, .. }) => (Step::Enter(*kind), name.as_str(), *kinds),
+            Some(Call { name, kinds, .. }) => (Step::EnterProcess(*kinds), name.as_str(), *kinds),
+            None => (Step::EnterProcess(self.kinds), "", self.kinds),
+        };
+        crate::diagnose::entering(Error::new(step).on(name).errno(errno), kinds)
+    }
+
+    /// The descriptors that the calls are made with.
+    pub(super) fn fds(&self) -> impl Iterator<Item = RawFd> + '_ {
+        self.calls.iter().map(|call| call.fd)
+    }
+}
+
+impl Wanted<'_> {
+    fn call(self) -> Call {
+        let kind = self.id.kind();
+        let fd = self.namespace.as_fd().as_raw_fd();
+        Call { fd, kinds: kind.flag(), kind: Some(kind), name: self.id.to_string() }
+    }
+}
+
+/// Whether a child of the caller would be in that namespace anyway.
+fn is_here(here: &ProcessNamespaces, id: Option<NamespaceId>) -> bool {
+    let Some(id) = id else { return false };
+    let own = match id.kind() {
+        kind @ (NamespaceKind::Pid | NamespaceKind::Time) => here.for_children(kind),
+        kind => here.get(kind),
+    };
+    own == Some(id)
+}
+
+/// Whether that user namespace, or one inside it, owns the namespace: then entering it gives the right to this one.
+fn is_owned_below(namespace: &Namespace, user: NamespaceId) -> Result<bool> {
+    let mut owner = namespace.owner()?;
+    while let Some(here) = owner {
+        if here.id()? == user {
+            return Ok(true);
+        }
+        owner = here.parent()?;
+    }
+    Ok(false)
+}

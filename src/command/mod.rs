@@ -1,0 +1,17 @@
+//! Running programs in namespaces: the builder ([`builder`]), what becomes of it ([`plan`]), and the child.
+
+mod builder;
+mod child;
+mod dumpable;
+mod environment;
+mod exec;
+mod hook;
+mod join;
+mod plan;
+mod spawn;
+mod stdio;
+mod validate;
+
+pub use builder::{Command, Propagation};
+pub use child::Child;
+pub use stdio::Stdio;

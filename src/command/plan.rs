@@ -1,0 +1,564 @@
+//! From the settings to a list of operations, with everything prepared that they refer to.
+#![forbid(unsafe_code)]
+
+use std::ffi::{CStr, CString, OsStr, c_char, c_ulong};
+use std::fmt;
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::ptr;
+
+use super::join::Joins;
+use super::hook::Code;
+use super::stdio::Streams;
+use super::builder::MapPolicy;
+use super::{Command, Propagation};
+use crate::error::{Error, Result, Step};
+use crate::sys::child::{Exec, Op};
+use crate::sys::clone::{CLONE_CLEAR_SIGHAND, Spec};
+use crate::sys::id_map::Map;
+use crate::{IdRange, Namespaces, diagnose, id_map, sys};
+
+/// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
+pub(super) struct Prepared {
+    /// The program's possible paths.
+    paths: Vec<CString>,
+    argv: Vec<CString>,
+    /// `None`: the caller's environment as it is.
+    envp: Option<Vec<CString>>,
+    directory: Option<CString>,
+    hostname: Option<Vec<u8>>,
+    domainname: Option<Vec<u8>>,
+    pub(super) maps: Option<Maps>,
+    /// Addresses of the above, ended by null.
+    path_addresses: Vec<*const c_char>,
+    argv_addresses: Vec<*const c_char>,
+    envp_addresses: Vec<*const c_char>,
+}
+
+/// The id maps to write.
+#[derive(Clone, Debug)]
+pub(super) struct Maps {
+    uid: Side,
+    gid: Side,
+}
+
+/// One of the two files.
+#[derive(Clone, Debug)]
+struct Side {
+    text: String,
+    /// It maps the caller's own id and no other.
+    own_only: bool,
+}
+
+/// Text without NUL, which was checked.
+fn c_string(text: &OsStr) -> Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| Error::invalid(format!("{text:?} has a NUL byte in it")))
+}
+
+fn addresses(texts: &[CString]) -> Vec<*const c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+}
+
+impl Prepared {
+    pub(super) fn new(command: &Command) -> Result<Self> {
+        let program = command.get_program();
+        let paths = candidates(program, &command.environment.path())?;
+        let arg0 = command.arg0.as_deref().unwrap_or(program);
+        let argv = std::iter::once(arg0).chain(command.get_args()).map(c_string).collect::<Result<Vec<_>>>()?;
+        let entries = command.environment.entries();
+        let envp = entries
+            .map(|entries| entries.iter().map(|entry| c_string(OsStr::from_bytes(entry))).collect::<Result<Vec<_>>>())
+            .transpose()?;
+        let mut path_addresses = addresses(&paths);
+        path_addresses.pop();
+        Ok(Self {
+            path_addresses,
+            argv_addresses: addresses(&argv),
+            envp_addresses: envp.as_deref().map(addresses).unwrap_or_default(),
+            paths,
+            argv,
+            envp,
+            directory: command.directory.as_deref().map(|directory| c_string(directory.as_os_str())).transpose()?,
+            hostname: command.hostname.as_deref().map(|name| name.as_bytes().to_vec()),
+            domainname: command.domainname.as_deref().map(|name| name.as_bytes().to_vec()),
+            maps: maps(command),
+        })
+    }
+
+    fn exec(&self) -> Exec<'_> {
+        debug_assert_eq!(self.argv.len() + 1, self.argv_addresses.len());
+        Exec {
+            paths: &self.path_addresses,
+            argv: &self.argv_addresses,
+            envp: if self.envp.is_some() { self.envp_addresses.as_ptr() } else { ptr::null() },
+        }
+    }
+}
+
+/// Where execvp(3) would look: the program as it is if it has a slash, or else in every directory of `path`, of
+/// which an empty one is the working directory.
+fn candidates(program: &OsStr, path: &OsStr) -> Result<Vec<CString>> {
+    let name = program.as_bytes();
+    if name.contains(&b'/') || name.is_empty() {
+        return Ok(vec![c_string(program)?]);
+    }
+    let directories = path.as_bytes().split(|byte| *byte == b':');
+    directories
+        .map(|directory| {
+            let mut full = directory.to_vec();
+            if !full.is_empty() {
+                full.push(b'/');
+            }
+            full.extend_from_slice(name);
+            c_string(OsStr::from_bytes(&full))
+        })
+        .collect()
+}
+
+fn maps(command: &Command) -> Option<Maps> {
+    if !command.namespaces.contains(Namespaces::USER) {
+        return None;
+    }
+    let (uid, gid) = sys::process::effective_ids();
+    let side = |ranges: &Option<Vec<IdRange>>, id: u32| {
+        let default = match command.map {
+            None | Some(MapPolicy::Current) => Some(IdRange { inside: id, outside: id, count: 1 }),
+            Some(MapPolicy::Root) => Some(IdRange { inside: 0, outside: id, count: 1 }),
+            Some(MapPolicy::Unmapped) => None,
+        };
+        let ranges = match (ranges, &default) {
+            (Some(ranges), _) => ranges.as_slice(),
+            (None, default) => default.as_slice(),
+        };
+        let own_only = matches!(ranges, [range] if range.outside == id && range.count == 1);
+        Side { text: id_map::text(ranges), own_only }
+    };
+    let maps = Maps { uid: side(&command.uid_map, uid), gid: side(&command.gid_map, gid) };
+    (!maps.uid.text.is_empty() || !maps.gid.text.is_empty()).then_some(maps)
+}
+
+/// The paths of a process's map files.
+pub(super) struct MapFiles {
+    uid_map: CString,
+    gid_map: CString,
+    setgroups: CString,
+}
+
+impl MapFiles {
+    /// Of the process that /proc shows under this name.
+    pub(super) fn of(process: impl fmt::Display) -> Result<Self> {
+        let file = |name: &str| c_string(OsStr::new(&format!("/proc/{process}/{name}")));
+        Ok(Self { uid_map: file("uid_map")?, gid_map: file("gid_map")?, setgroups: file("setgroups")? })
+    }
+}
+
+impl Maps {
+    /// What is to be written, in order.
+    pub(super) fn files<'a>(&'a self, files: &'a MapFiles) -> impl Iterator<Item = (Step, Map<'a>)> {
+        let gid = Map { path: &files.gid_map, text: self.gid.text.as_bytes(), setgroups: Some(&files.setgroups) };
+        let uid = Map { path: &files.uid_map, text: self.uid.text.as_bytes(), setgroups: None };
+        [(Step::GidMap, gid), (Step::UidMap, uid)].into_iter().filter(|(_, map)| !map.text.is_empty())
+    }
+
+    /// Writes them, from the caller's side.
+    pub(super) fn write(&self, files: &MapFiles) -> Result<()> {
+        for (step, map) in self.files(files) {
+            map.write().map_err(|errno| self.failed(step, errno.0))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn failed(&self, step: Step, errno: i32) -> Error {
+        let side = if step == Step::UidMap { &self.uid } else { &self.gid };
+        let error = Error::new(step).on(format!("{:?}", side.text.trim_end())).errno(errno);
+        diagnose::mapping(error, side.own_only)
+    }
+}
+
+/// Everything that a list of operations is made from.
+pub(super) struct Materials<'a> {
+    pub(super) command: &'a Command,
+    pub(super) prepared: &'a Prepared,
+    pub(super) joins: &'a Joins,
+    pub(super) streams: &'a Streams,
+    /// A pidfd of the calling process, for a child that waits for it.
+    pub(super) caller: Option<RawFd>,
+}
+
+/// The first process, and what it and the next ones do.
+pub(super) struct Plan<'a> {
+    pub(super) first: Spec,
+    pub(super) ops: Vec<Op<'a>>,
+    /// A child that shares the caller's memory has the dumpable flag cleared.
+    pub(super) clears_dumpable: bool,
+}
+
+const HELPER: u64 = libc::CLONE_FILES as u64 | CLONE_CLEAR_SIGHAND;
+const NEXT: u64 = libc::CLONE_PARENT as u64 | libc::CLONE_VFORK as u64;
+
+impl<'a> Materials<'a> {
+    /// Who does what:
+    ///
+    /// * Usually the caller clones the program's process with the new namespaces, sharing its memory, and sleeps in vfork
+    ///   until that execs. The process enters what is to be entered by itself.
+    /// * A pid namespace takes in only children, and a process that enters one namespace and creates another must enter
+    ///   first: then a helper enters, clones the program as a child of the caller's (`CLONE_PARENT`), and goes.
+    ///   Should a pid namespace be created inside one that is entered, a second helper is cloned into the
+    ///   latter: only from in there can it be done.
+    /// * The user's code runs in a copy of the memory, and so does whoever enters a time namespace.
+    /// * A caller that has to write id maps, or to hear of a function that has begun, must not sleep in vfork. If the first process would
+    ///   be a copy, which cannot wake it, a helper that shares the memory goes in between.
+    pub(super) fn plan(&self, code: &'a mut Code<'_>) -> Plan<'a> {
+        let created = self.command.namespaces;
+        let joined = self.joins.kinds;
+        let has_function = code.function.is_some();
+        let awake = self.prepared.maps.is_some() || has_function;
+        let apart = !joined.is_empty() && (joined.contains(Namespaces::PID) || !created.is_empty());
+        // Maps cannot be written while the flag is clear that keeps the caller's memory from those in an entered user namespace.
+        let guarded = joined.contains(Namespaces::USER);
+        let join_in_copy = joined.contains(Namespaces::TIME) || (guarded && self.prepared.maps.is_some());
+        let program_in_copy = !code.is_empty() || (join_in_copy && !apart);
+
+        let mut list = List { first: None, ops: Vec::new(), awake };
+        let first_in_copy = if apart { join_in_copy } else { program_in_copy };
+        if awake && first_in_copy {
+            list.process(Spec::new(false).with(HELPER));
+        }
+        if apart {
+            list.process(Spec::new(join_in_copy).with(HELPER));
+            self.join(&mut list.ops, guarded && !join_in_copy);
+            if joined.contains(Namespaces::PID) && created.contains(Namespaces::PID) {
+                list.process(Spec::new(false).with(HELPER));
+            }
+        }
+        // A table of its own without what is to be closed is cheapest made from the caller's own.
+        let shares_table = !self.command.inherit_fds && code.is_empty();
+        let table = if shares_table { libc::CLONE_FILES as u64 } else { 0 };
+        let flags = u64::from(created.bits()) | CLONE_CLEAR_SIGHAND | table;
+        list.process(Spec::new(program_in_copy).with(flags));
+        let List { first, mut ops, .. } = list;
+        if !apart {
+            self.join(&mut ops, guarded && !join_in_copy && !has_function);
+        }
+        if created.contains(Namespaces::TIME) {
+            ops.push(Op::UnshareTimeIfLegacy { for_function: has_function });
+        }
+        if self.prepared.maps.is_some() {
+            ops.push(Op::AwaitMaps { caller: self.caller.unwrap_or(-1) });
+        }
+        if shares_table {
+            ops.push(Op::OwnDescriptors { first: (self.highest_needed() + 1) as u32 });
+        }
+        let closing = match (self.command.inherit_fds, code.function.is_some(), code.is_empty()) {
+            (_, true, _) => Closing::OwnOnly,
+            (true, ..) => Closing::Nothing,
+            (false, _, true) => Closing::Others,
+            (false, _, false) => Closing::OthersAtExec,
+        };
+        self.set_up(&mut ops, closing);
+        // A copy may take signals at once, and what its hooks make of them stays.
+        ops.push(Op::Signals);
+        for hook in &mut code.hooks {
+            ops.push(Op::PreExec(&mut **hook));
+        }
+        match &mut code.function {
+            Some(function) => ops.push(Op::Call(&mut **function)),
+            None => ops.push(Op::Exec(self.prepared.exec())),
+        }
+        let mut first = first.expect("the program's process is one of them");
+        if has_function {
+            // Exec makes it the exit signal of a program; a function's process has to have it from the start.
+            first.exit_signal = libc::SIGCHLD;
+        }
+        let changes_ids = self.command.uid.is_some() || self.command.gid.is_some();
+        let clears_dumpable = (guarded && !join_in_copy) || (changes_ids && !program_in_copy);
+        Plan { first, ops, clears_dumpable }
+    }
+
+    fn join(&self, ops: &mut Vec<Op<'a>>, undumpable: bool) {
+        if undumpable {
+            ops.push(Op::Undumpable);
+        }
+        ops.extend(self.joins.ops());
+    }
+
+    /// From the namespaces to the credentials.
+    pub(super) fn set_up(&self, ops: &mut Vec<Op<'a>>, closing: Closing) {
+        let command = self.command;
+        let created = command.namespaces;
+        if let Some(group) = command.process_group {
+            ops.push(Op::ProcessGroup(group));
+        }
+        if let Some(name) = &self.prepared.hostname {
+            ops.push(Op::Hostname(name));
+        }
+        if let Some(name) = &self.prepared.domainname {
+            ops.push(Op::Domainname(name));
+        }
+        if command.loopback.unwrap_or(created.contains(Namespaces::NET)) {
+            ops.push(Op::Loopback);
+        }
+        let default = if created.contains(Namespaces::MOUNT) { Propagation::Private } else { Propagation::Unchanged };
+        if let Some(flags) = mount_flags(command.propagation.unwrap_or(default)) {
+            ops.push(Op::Propagation(flags));
+        }
+        if command.mount_proc.unwrap_or(created.contains(Namespaces::PID | Namespaces::MOUNT)) {
+            let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+            ops.push(Op::Mount { source: c"proc", target: c"/proc", fstype: c"proc", flags });
+        }
+        self.descriptors(ops, closing);
+        if let Some(directory) = &self.prepared.directory {
+            ops.push(Op::Chdir(directory));
+        }
+        if let Some(groups) = &command.groups {
+            ops.push(Op::Groups(groups));
+        }
+        if let Some(gid) = command.gid {
+            ops.push(Op::Gid(gid));
+        }
+        if let Some(uid) = command.uid {
+            if command.groups.is_none() {
+                let in_user_namespace = (created | self.joins.kinds).contains(Namespaces::USER);
+                ops.push(Op::DropGroups { may_be_denied: in_user_namespace });
+            }
+            ops.push(Op::Uid(uid));
+        }
+    }
+
+    pub(super) fn exec(&self) -> Op<'a> {
+        Op::Exec(self.prepared.exec())
+    }
+
+    /// Where each descriptor that the program gets is now, and the number it gets.
+    pub(super) fn passed(&self) -> Vec<(RawFd, RawFd)> {
+        let streams = self.streams.child.iter().zip(0..).filter_map(|(from, to)| from.map(|from| (from, to)));
+        let others = self.command.fds.iter().map(|(to, from)| (from.as_raw_fd(), *to));
+        streams.chain(others).collect()
+    }
+
+    fn highest_needed(&self) -> RawFd {
+        self.passed().into_iter().map(|(from, _)| from).fold(2, RawFd::max)
+    }
+
+    fn descriptors(&self, ops: &mut Vec<Op<'a>>, closing: Closing) {
+        let passed = self.passed();
+        let targets: Vec<RawFd> = passed.iter().map(|(_, to)| *to).collect();
+        moves(passed, ops);
+        match closing {
+            Closing::Nothing => {}
+            Closing::OwnOnly => {
+                let own = self.streams.opened.iter().map(|end| end.as_raw_fd());
+                let given = self.command.fds.iter().map(|(_, fd)| fd.as_raw_fd());
+                let own = own.chain(self.streams.ours()).chain(given).chain(self.joins.fds()).chain(self.caller);
+                let unwanted = own.filter(|fd| *fd > 2 && !targets.contains(fd));
+                ops.extend(unwanted.map(|fd| Op::Close { first: fd as u32, last: fd as u32, at_exec: false }));
+            }
+            Closing::Others | Closing::OthersAtExec => {
+                let at_exec = closing == Closing::OthersAtExec;
+                ops.extend(gaps(&targets).map(|(first, last)| Op::Close { first, last, at_exec }));
+            }
+        }
+    }
+
+    /// The error of an operation.
+    pub(super) fn failed(&self, op: &Op<'_>, errno: i32) -> Error {
+        let command = self.command;
+        let error = |step: Step| Error::new(step).errno(errno);
+        match op {
+            Op::Enter { fd, .. } | Op::EnterProcess { fd, .. } => self.joins.failed(*fd, errno),
+            Op::Hop(_) | Op::UnshareTimeIfLegacy { .. } => {
+                diagnose::creating(error(Step::Clone(command.namespaces)), command.namespaces)
+            }
+            Op::Unshare(_) => diagnose::creating(error(Step::Unshare(command.namespaces)), command.namespaces),
+            Op::Undumpable => error(Step::EnterProcess(self.joins.kinds)).on("(guarding the memory)"),
+            Op::AwaitMaps { .. } | Op::WriteMap(_) => error(Step::UidMap),
+            Op::OwnDescriptors { first } | Op::Close { first, .. } => {
+                error(Step::Fd(*first as RawFd)).on("and up (closing them)")
+            }
+            Op::ProcessGroup(group) => error(Step::ProcessGroup).on(group.to_string()),
+            Op::Hostname(_) => diagnose::inside(error(Step::Hostname).on(format!("{:?}", command.hostname.as_deref().unwrap_or_default()))),
+            Op::Domainname(_) => {
+                diagnose::inside(error(Step::Domainname).on(format!("{:?}", command.domainname.as_deref().unwrap_or_default())))
+            }
+            Op::Loopback => diagnose::inside(error(Step::Loopback).on("lo")),
+            Op::Propagation(_) => diagnose::propagation(error(Step::Propagation)),
+            Op::Mount { target, .. } => diagnose::mounting_proc(error(Step::Mount(path(target))), command.namespaces),
+            Op::Dup { to, .. } | Op::Save { to, .. } | Op::DupSaved { to } => error(Step::Fd(*to)),
+            Op::Chdir(directory) => {
+                let error = error(Step::Chdir(path(directory)));
+                if errno == libc::ENOENT && !self.command.namespaces.is_empty() {
+                    return error.because("there is no such directory inside");
+                }
+                error
+            }
+            Op::Groups(groups) => diagnose::inside(error(Step::Groups).on(format!("{groups:?}"))),
+            Op::DropGroups { .. } => diagnose::inside(error(Step::Groups).on("[]")),
+            Op::Gid(gid) => self.unmapped(error(Step::Gid).on(gid.to_string())),
+            Op::Uid(uid) => self.unmapped(error(Step::Uid).on(uid.to_string())),
+            Op::Signals => error(Step::Signal),
+            Op::PreExec(_) if errno == 0 => Error::new(Step::PreExec).because("it panicked"),
+            Op::PreExec(_) => error(Step::PreExec),
+            Op::Exec(_) => self.not_executed(error(Step::Exec(command.get_program().into()))),
+            Op::Call(_) => error(Step::Clone(command.namespaces)),
+        }
+    }
+
+    fn unmapped(&self, error: Error) -> Error {
+        if error.raw_os_error() == Some(libc::EINVAL) {
+            return error.because("that id has no mapping in the user namespace of the program: give it one");
+        }
+        diagnose::inside(error)
+    }
+
+    fn not_executed(&self, error: Error) -> Error {
+        if self.joins.kinds.contains(Namespaces::MOUNT) {
+            return error;
+        }
+        let base = self.command.get_current_dir().unwrap_or(Path::new(""));
+        let mut found = self.prepared.paths.iter().map(|candidate| base.join(path(candidate))).filter(|path| path.exists());
+        diagnose::executing(error, found.next().as_deref())
+    }
+}
+
+fn path(text: &CStr) -> PathBuf {
+    OsStr::from_bytes(text.to_bytes()).into()
+}
+
+/// The processes of a spawn, as they are put in line.
+struct List<'a> {
+    first: Option<Spec>,
+    ops: Vec<Op<'a>>,
+    awake: bool,
+}
+
+impl List<'_> {
+    fn process(&mut self, spec: Spec) {
+        match self.first {
+            None if self.awake => self.first = Some(spec),
+            None => self.first = Some(spec.with(libc::CLONE_VFORK as u64)),
+            Some(_) => self.ops.push(Op::Hop(spec.with(NEXT))),
+        }
+    }
+}
+
+/// What becomes of descriptors that are not passed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Closing {
+    /// Those that are not close-on-exec are inherited.
+    Nothing,
+    /// For a function: what it owns stays.
+    OwnOnly,
+    Others,
+    /// Open for hooks.
+    OthersAtExec,
+}
+
+fn mount_flags(propagation: Propagation) -> Option<c_ulong> {
+    match propagation {
+        Propagation::Private => Some(libc::MS_REC | libc::MS_PRIVATE),
+        Propagation::Slave => Some(libc::MS_REC | libc::MS_SLAVE),
+        Propagation::Shared => Some(libc::MS_REC | libc::MS_SHARED),
+        Propagation::Unchanged => None,
+    }
+}
+
+/// Moves in an order in which none overwrites what another still needs. Where they go round in a circle, one is kept aside.
+fn moves(mut pending: Vec<(RawFd, RawFd)>, ops: &mut Vec<Op<'_>>) {
+    let above = pending.iter().flat_map(|(from, to)| [*from, *to]).fold(2, RawFd::max);
+    let mut aside: Option<RawFd> = None;
+    while !pending.is_empty() {
+        let needed = |fd: RawFd, place: usize| {
+            pending.iter().enumerate().any(|(other, (from, _))| other != place && *from == fd && aside != Some(fd))
+        };
+        let free = (0..pending.len()).find(|place| !needed(pending[*place].1, *place));
+        match free {
+            Some(place) => {
+                let (from, to) = pending.swap_remove(place);
+                if aside == Some(from) {
+                    aside = None;
+                    ops.push(Op::DupSaved { to });
+                } else {
+                    ops.push(Op::Dup { from, to });
+                }
+            }
+            None => {
+                // Every target is the source of exactly one other here, so one place aside is enough.
+                let (_, fd) = pending[0];
+                let to = pending.iter().find(|(from, _)| *from == fd).map_or(fd, |(_, to)| *to);
+                ops.push(Op::Save { fd, above, to });
+                aside = Some(fd);
+            }
+        }
+    }
+}
+
+/// The ranges of descriptors from 3 up that are not among `kept`.
+fn gaps(kept: &[RawFd]) -> impl Iterator<Item = (u32, u32)> {
+    let mut kept: Vec<u32> = kept.iter().map(|fd| *fd as u32).filter(|fd| *fd > 2).collect();
+    kept.sort_unstable();
+    let firsts: Vec<u32> = std::iter::once(3).chain(kept.iter().map(|fd| fd + 1)).collect();
+    let lasts = kept.into_iter().map(|fd| fd - 1).chain([u32::MAX]);
+    firsts.into_iter().zip(lasts).filter(|(first, last)| first <= last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn programs_are_looked_for_as_execvp_does() {
+        let look = |program: &str, path: &str| {
+            let found = candidates(program.as_ref(), path.as_ref()).unwrap();
+            found.into_iter().map(|path| path.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(look("ls", "/bin:/usr/bin"), ["/bin/ls", "/usr/bin/ls"]);
+        assert_eq!(look("ls", ":/bin:"), ["ls", "/bin/ls", "ls"]);
+        assert_eq!(look("./ls", "/bin"), ["./ls"]);
+        assert_eq!(look("", "/bin"), [""]);
+    }
+
+    #[test]
+    fn gaps_leave_out_what_is_kept() {
+        assert_eq!(gaps(&[]).collect::<Vec<_>>(), [(3, u32::MAX)]);
+        assert_eq!(gaps(&[0, 1, 3, 4, 7]).collect::<Vec<_>>(), [(5, 6), (8, u32::MAX)]);
+    }
+
+    /// What the child would do, on a table that says what each number refers to.
+    fn replay(ops: &[Op<'_>], table: &mut BTreeMap<RawFd, RawFd>) {
+        let mut saved = None;
+        for op in ops {
+            match op {
+                Op::Dup { from, to } => {
+                    let file = table[from];
+                    table.insert(*to, file);
+                }
+                Op::Save { fd, above, .. } => {
+                    assert!(above >= fd);
+                    assert!(saved.replace(table[fd]).is_none(), "only one place aside");
+                }
+                Op::DupSaved { to } => {
+                    table.insert(*to, saved.take().unwrap());
+                }
+                _ => unreachable!(),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_descriptor_arrives(moved in proptest::collection::btree_map(0i32..8, 0i32..8, 0..8)) {
+            // Targets are unique; a source may serve several.
+            let pending: Vec<_> = moved.iter().map(|(to, from)| (*from, *to)).collect();
+            let mut ops = Vec::new();
+            moves(pending.clone(), &mut ops);
+            let mut table: BTreeMap<RawFd, RawFd> = (0..8).map(|fd| (fd, fd)).collect();
+            replay(&ops, &mut table);
+            for (from, to) in pending {
+                prop_assert_eq!(table[&to], from);
+            }
+        }
+    }
+}

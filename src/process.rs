@@ -1,0 +1,348 @@
+//! Processes: a descriptor that means one for good, and the namespaces that one is in.
+#![forbid(unsafe_code)]
+
+use std::ffi::CStr;
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::sync::OnceLock;
+
+use crate::error::{At as _, Error, Result, Step};
+use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, sys};
+
+/// A pidfd: it means one process, whatever becomes of its number. pidfd_open(2).
+///
+/// It is close-on-exec, and can be read as "ended" by poll(2) and epoll(7).
+#[derive(Debug)]
+pub struct PidFd(OwnedFd);
+
+impl PidFd {
+    /// The process with this id in the caller's pid namespace.
+    ///
+    /// # Errors
+    /// [`Step::Inspect`] with the id: ESRCH when there is none, EINVAL for the id of a thread other than the first.
+    ///
+    /// # Requires
+    /// Linux 5.3.
+    ///
+    /// # Examples
+    /// ```
+    /// use linux_namespaces::PidFd;
+    /// let me = PidFd::open(std::process::id())?;
+    /// assert_eq!(me.pid()?, Some(std::process::id()));
+    /// # Ok::<(), linux_namespaces::Error>(())
+    /// ```
+    pub fn open(pid: u32) -> Result<Self> {
+        if pid == 0 || i32::try_from(pid).is_err() {
+            return Err(Error::invalid(format!("{pid} is no process id: they are 1 to {}", i32::MAX)));
+        }
+        sys::pidfd::open(pid)
+            .at(|| Step::Inspect)
+            .map_err(|error| error.on(format!("process {pid}")))
+            .map(Self)
+    }
+
+    /// Another descriptor for the same process.
+    ///
+    /// # Errors
+    /// [`Step::Inspect`]: EMFILE, too many open descriptors.
+    pub fn try_clone(&self) -> Result<Self> {
+        self.0.try_clone().at(|| Step::Inspect).map_err(|error| error.on("a pidfd")).map(Self)
+    }
+
+    /// Its id as the caller's pid namespace numbers it. `None` once the process is gone: ended and waited for;
+    /// and for one outside the caller's pid namespace.
+    ///
+    /// # Errors
+    /// [`Step::Inspect`]: before Linux 6.13 it is read from `/proc/self/fdinfo`, which may be missing.
+    pub fn pid(&self) -> Result<Option<u32>> {
+        match sys::pidfd::pid(self.as_fd()) {
+            Ok(pid) => Ok(Some(pid)),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+            Err(_) => self.pid_in_proc(),
+        }
+    }
+
+    /// Its id as the mounted /proc numbers it, which may be that of another pid namespace than the caller's.
+    pub(crate) fn pid_in_proc(&self) -> Result<Option<u32>> {
+        let path = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
+        let info = fs::read_to_string(path).at(|| Step::Inspect).map_err(|error| error.on("a pidfd"))?;
+        let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).and_then(|pid| pid.trim().parse::<i64>().ok());
+        Ok(pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0))
+    }
+
+    /// A handle for the namespace of this kind that the process is in.
+    ///
+    /// # Errors
+    /// [`Step::Inspect`] with the process: ESRCH when it is gone; EACCES or EPERM without the right to look into it, which
+    /// takes the same user or CAP_SYS_PTRACE.
+    pub fn namespace(&self, kind: NamespaceKind) -> Result<Namespace> {
+        match sys::pidfd::namespace(self.as_fd(), kind) {
+            Ok(fd) => Ok(Namespace::known(fd, kind)),
+            // A kernel before 6.11; or a zombie, which still has two namespaces to be had by name.
+            Err(_) => {
+                let pid = self.pid_in_proc()?.ok_or_else(|| self.gone())?;
+                let namespace = Namespace::of(pid, kind);
+                self.still_there()?;
+                namespace
+            }
+        }
+    }
+
+    /// pidfd_send_signal(2): never reaches another process.
+    ///
+    /// # Errors
+    /// [`Step::Signal`] with the number: ESRCH when the process is gone, EPERM without the right to signal it,
+    /// EINVAL for a number that is no signal.
+    pub fn send_signal(&self, signal: i32) -> Result<()> {
+        sys::pidfd::send_signal(self.as_fd(), signal)
+            .at(|| Step::Signal)
+            .map_err(|error| error.on(signal.to_string()))
+    }
+
+    /// An error if the process has been reaped: its number may be another's by now.
+    fn still_there(&self) -> Result<()> {
+        match sys::pidfd::send_signal(self.as_fd(), 0) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(self.gone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn gone(&self) -> Error {
+        Error::new(Step::Inspect).on("the process of a pidfd").errno(libc::ESRCH).because("it has ended")
+    }
+
+    /// Takes a descriptor that is known to be a pidfd.
+    pub(crate) fn known(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
+impl AsFd for PidFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<PidFd> for OwnedFd {
+    fn from(pidfd: PidFd) -> Self {
+        pidfd.0
+    }
+}
+
+impl TryFrom<OwnedFd> for PidFd {
+    type Error = Error;
+
+    /// # Errors
+    /// [`Step::Inspect`], `InvalidInput`, for a descriptor that is no pidfd. It is closed.
+    fn try_from(fd: OwnedFd) -> Result<Self> {
+        let operand = || format!("descriptor {}", fd.as_raw_fd());
+        match sys::wait::is_pidfd(fd.as_fd()).at(|| Step::Inspect).map_err(|error| error.on(operand()))? {
+            true => Ok(Self(fd)),
+            false => Err(Error::new(Step::Inspect)
+                .on(operand())
+                .errno(libc::EBADF)
+                .kind_of(io::ErrorKind::InvalidInput)
+                .because("it is no pidfd")),
+        }
+    }
+}
+
+/// The identities of one process or thread at one moment: `/proc/<pid>/ns`.
+///
+/// `Display` reads like `ls -l /proc/<pid>/ns`, one line for each entry. It holds nothing: an
+/// identity may be another namespace's once the last holder of this one is gone (see [`NamespaceId`]).
+///
+/// ```
+/// use linux_namespaces::{NamespaceKind, Namespaces, ProcessNamespaces};
+/// let here = ProcessNamespaces::current()?;
+/// println!("{here}");
+/// assert_eq!(here.shared_with(&here), here.iter().map(|id| id.kind()).collect::<Namespaces>());
+/// # Ok::<(), linux_namespaces::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProcessNamespaces {
+    /// In the order of `NamespaceKind::ALL`.
+    ids: [Option<NamespaceId>; 8],
+    pid_for_children: Option<NamespaceId>,
+    time_for_children: Option<NamespaceId>,
+}
+
+/// The names below /proc/<pid>, in the order of `NamespaceKind::ALL`.
+const ENTRIES: [&CStr; 8] =
+    [c"ns/cgroup", c"ns/ipc", c"ns/mnt", c"ns/net", c"ns/pid", c"ns/time", c"ns/user", c"ns/uts"];
+
+impl ProcessNamespaces {
+    /// The calling **thread's**: they may differ from those of other threads, and of `/proc/self`, after
+    /// [`unshare`](crate::unshare()) or [`setns`](crate::setns()).
+    ///
+    /// # Errors
+    /// [`Step::Inspect`]: ENOENT where /proc is not mounted, or is that of another pid namespace.
+    pub fn current() -> Result<Self> {
+        Self::read("/proc/thread-self").at(|| Step::Inspect).map_err(|error| error.on("the calling thread"))
+    }
+
+    /// Those of the process or thread with this id, as the mounted /proc numbers it.
+    ///
+    /// Each entry is read by its name, so what a zombie still shows (user and pid) is there.
+    ///
+    /// # Errors
+    /// [`Step::Inspect`] with the id, when nothing could be read: ENOENT, no such process; EACCES, the caller may not look
+    /// into it, which takes the same user or CAP_SYS_PTRACE.
+    pub fn of(pid: u32) -> Result<Self> {
+        Self::read(&format!("/proc/{pid}")).at(|| Step::Inspect).map_err(|error| {
+            let error = error.on(format!("process {pid}"));
+            match error.raw_os_error() {
+                Some(libc::EACCES) => error.because("the caller may not look into it: be the same user, or have CAP_SYS_PTRACE"),
+                Some(libc::ENOENT | libc::ESRCH) => error.because("there is no such process, as /proc numbers them"),
+                _ => error,
+            }
+        })
+    }
+
+    /// Those of the process that a pidfd means: never those of another that got its number.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of), and ESRCH when the process is gone.
+    pub fn of_process(process: &PidFd) -> Result<Self> {
+        let pid = process.pid_in_proc()?.ok_or_else(|| process.gone())?;
+        let found = Self::of(pid);
+        process.still_there()?;
+        found
+    }
+
+    /// `None`: this kernel has no such kind, or the process no longer shows it, or it may not be read.
+    #[must_use]
+    pub fn get(&self, kind: NamespaceKind) -> Option<NamespaceId> {
+        self.ids[kind as usize]
+    }
+
+    /// What its next children will be in: for pid and time only. `None` for pid also between `unshare(PID)` and the first child.
+    #[must_use]
+    pub fn for_children(&self, kind: NamespaceKind) -> Option<NamespaceId> {
+        match kind {
+            NamespaceKind::Pid => self.pid_for_children,
+            NamespaceKind::Time => self.time_for_children,
+            _ => None,
+        }
+    }
+
+    /// In the order of [`NamespaceKind::ALL`], without those that are not known.
+    pub fn iter(&self) -> impl Iterator<Item = NamespaceId> {
+        self.ids.into_iter().flatten()
+    }
+
+    /// The kinds in which both are in the same namespace.
+    #[must_use]
+    pub fn shared_with(&self, other: &Self) -> Namespaces {
+        self.compare(other, |a, b| a == b)
+    }
+
+    /// The kinds in which they are in different namespaces. A kind that one of them does not show is in neither set.
+    #[must_use]
+    pub fn differing_from(&self, other: &Self) -> Namespaces {
+        self.compare(other, |a, b| a != b)
+    }
+
+    fn compare(&self, other: &Self, wanted: impl Fn(NamespaceId, NamespaceId) -> bool) -> Namespaces {
+        NamespaceKind::ALL
+            .into_iter()
+            .filter(|kind| self.get(*kind).zip(other.get(*kind)).is_some_and(|(a, b)| wanted(a, b)))
+            .collect()
+    }
+
+    /// An error only if no entry could be read: the one that says most.
+    fn read(process: &str) -> io::Result<Self> {
+        let directory = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(process)?;
+        let mut failure = None;
+        let mut entry = |kind, name| match read_entry(directory.as_fd(), kind, name) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                if failure.is_none() || error.raw_os_error() != Some(libc::ENOENT) {
+                    failure = Some(error);
+                }
+                None
+            }
+        };
+        let mut ids = [None; 8];
+        for ((id, kind), name) in ids.iter_mut().zip(NamespaceKind::ALL).zip(ENTRIES) {
+            *id = entry(kind, name);
+        }
+        let pid_for_children = entry(NamespaceKind::Pid, c"ns/pid_for_children");
+        let time_for_children = entry(NamespaceKind::Time, c"ns/time_for_children");
+        match failure {
+            Some(error) if ids.iter().all(Option::is_none) => Err(error),
+            _ => Ok(Self { ids, pid_for_children, time_for_children }),
+        }
+    }
+}
+
+/// An entry reads "pid:[4026531836]": the inode. The device is the same for all.
+fn read_entry(directory: BorrowedFd<'_>, kind: NamespaceKind, name: &CStr) -> io::Result<NamespaceId> {
+    let mut buffer = [0; 64];
+    let link = sys::readlink::readlinkat(directory, name, &mut buffer)?;
+    let ino = inode(link).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    Ok(NamespaceId::new(kind, nsfs_device()?, ino))
+}
+
+fn inode(link: &[u8]) -> Option<u64> {
+    let link = std::str::from_utf8(link).ok()?;
+    link.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
+}
+
+/// The device number that all namespace files share.
+fn nsfs_device() -> io::Result<u64> {
+    static DEVICE: OnceLock<u64> = OnceLock::new();
+    if let Some(device) = DEVICE.get() {
+        return Ok(*device);
+    }
+    let device = fs::metadata("/proc/thread-self/ns/mnt")?.dev();
+    Ok(*DEVICE.get_or_init(|| device))
+}
+
+impl fmt::Display for ProcessNamespaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for kind in NamespaceKind::ALL {
+            let names = [(kind.proc_name(), "", self.get(kind)), (kind.proc_name(), "_for_children", self.for_children(kind))];
+            for (name, suffix, id) in names {
+                if let Some(id) = id {
+                    write!(f, "{separator}{name}{suffix} -> {id}")?;
+                    separator = "\n";
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn entries_are_in_the_order_of_the_kinds() {
+        for (kind, name) in NamespaceKind::ALL.into_iter().zip(ENTRIES) {
+            assert_eq!(name.to_str().unwrap(), format!("ns/{kind}"));
+            assert_eq!(NamespaceKind::ALL[kind as usize], kind);
+        }
+    }
+
+    #[test]
+    fn links_are_read() {
+        assert_eq!(inode(b"pid:[4026531836]"), Some(4_026_531_836));
+        for wrong in ["pid:[]", "pid:[1", "pid", "", "pid:[x]", "/dev/null"] {
+            assert_eq!(inode(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reading_links_never_panics(link in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = inode(&link);
+        }
+    }
+}

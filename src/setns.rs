@@ -1,0 +1,104 @@
+//! setns(2).
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsFd as _;
+
+use crate::error::{At as _, Error, Result, Step};
+use crate::{Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, diagnose, sys};
+
+/// `setns(2)`: moves the calling **thread** into an existing namespace.
+///
+/// The other threads stay where they are. Entering a mount namespace also moves the thread's root and
+/// working directory to that namespace's root. After a pid namespace only the thread's next children are in it.
+/// A program can be run in existing namespaces without moving the caller: [`Command::enter`](crate::Command::enter).
+///
+/// # Errors
+/// [`Step::Enter`]: EPERM without CAP_SYS_ADMIN over the namespace and in the caller's own user namespace; EINVAL for
+/// a user namespace that the caller is in already, and, in a process with several threads, for user and mount
+/// namespaces; EUSERS for a time namespace there. The message names the namespace.
+///
+/// # Requires
+/// CAP_SYS_ADMIN over the namespace; CAP_SYS_CHROOT too for a mount namespace.
+///
+/// # Examples
+/// ```
+/// use linux_namespaces::{setns, Namespace, NamespaceKind};
+/// let here = Namespace::current(NamespaceKind::Net)?;
+/// if let Err(error) = setns(&here) {
+///     eprintln!("{error}"); // an ordinary user may not even enter the one it is in
+/// }
+/// # Ok::<(), linux_namespaces::Error>(())
+/// ```
+///
+/// # References
+/// setns(2), namespaces(7)
+pub fn setns(namespace: &Namespace) -> Result<()> {
+    let kind = namespace.kind();
+    sys::setns::setns(namespace.as_fd(), kind.flag().bits()).map_err(|error| {
+        let error = Err::<(), _>(error).at(|| Step::Enter(kind)).expect_err("built as an error");
+        let error = match namespace.id() {
+            Ok(id) => error.on(id.to_string()),
+            Err(_) => error,
+        };
+        diagnose::entering(error, kind.flag())
+    })
+}
+
+/// `setns(2)` with a process: moves the calling **thread** into these namespaces of the process, all or none.
+///
+/// The caller's own user namespace, which the kernel refuses to enter again, may be in the set.
+/// An empty set changes nothing. Otherwise as [`setns`].
+///
+/// # Errors
+/// * [`Step::Validate`]: bits that are none of the eight kinds; no call is made.
+/// * [`Step::EnterProcess`]: as for [`setns`]; ESRCH when the process is gone. Nothing has been entered then.
+///
+/// # Requires
+/// Linux 5.8; the rights that [`setns`] needs for each.
+///
+/// # Examples
+/// ```no_run
+/// use linux_namespaces::{setns_process, Namespaces, PidFd};
+/// setns_process(&PidFd::open(4711)?, Namespaces::NET | Namespaces::UTS)?;
+/// # Ok::<(), linux_namespaces::Error>(())
+/// ```
+///
+/// # References
+/// setns(2), pidfd_open(2)
+pub fn setns_process(process: &PidFd, namespaces: Namespaces) -> Result<()> {
+    namespaces.validate()?;
+    if namespaces.is_empty() {
+        return Ok(());
+    }
+    let enter = |set: Namespaces| sys::setns::setns(process.as_fd(), set.bits());
+    let result = match enter(namespaces) {
+        // The own user namespace in the set makes the kernel refuse all of it.
+        Err(error) if is_einval(&error) && namespaces.contains(Namespaces::USER) && same_user(process) => {
+            match namespaces - Namespaces::USER {
+                rest if rest.is_empty() => Ok(()),
+                rest => enter(rest),
+            }
+        }
+        result => result,
+    };
+    result.at(|| Step::EnterProcess(namespaces)).map_err(|error| {
+        let error = match process.pid() {
+            Ok(Some(pid)) => error.on(pid.to_string()),
+            _ => error.on("(gone)"),
+        };
+        diagnose::entering(error, namespaces)
+    })
+}
+
+fn is_einval(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
+}
+
+fn same_user(process: &PidFd) -> bool {
+    let both = || -> Result<bool, Error> {
+        let there = process.namespace(NamespaceKind::User)?.id()?;
+        Ok(ProcessNamespaces::current()?.get(NamespaceKind::User) == Some(there))
+    };
+    both().unwrap_or(false)
+}

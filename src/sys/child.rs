@@ -1,0 +1,375 @@
+//! All that runs between clone and exec.
+//!
+//! **The law of this file.** The child shares the memory of the caller, on a stack of its own, while the
+//! caller's other threads go on; or it is a copy of a process whose other threads are gone and may have held
+//! any lock. So: no allocation and no free, no lock, no panic, no `Drop`, nothing of libc that touches
+//! thread-local storage. Raw system calls on what was prepared, and an end in exec or `_exit`.
+//! What the user gave to run (`PreExec`, `Call`) runs only in a copy, and is the user's own affair.
+//!
+//! The child replays a list of [`Op`]s. When one fails, its place in the list and the errno are left in
+//! [`Shared`], and the caller, who still has the list, knows step and operand from the place.
+
+use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
+use std::os::fd::RawFd;
+use std::ptr;
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::clone::{CLONE_NEWTIME, Spec, clone};
+use super::id_map::Map;
+use super::shared::{Shared, state};
+use super::syscall::{Errno, syscall};
+use super::{close_range, futex, prctl};
+
+/// A hook of the user's, for a copy of the process. An error is an errno.
+pub(crate) type Hook<'a> = dyn FnMut() -> Result<(), i32> + 'a;
+/// A function of the user's in place of a program, and its exit code.
+pub(crate) type Function<'a> = dyn FnMut() -> i32 + 'a;
+
+/// One thing that the child does. Everything it refers to was prepared by the caller.
+pub(crate) enum Op<'a> {
+    /// close_range(2): a descriptor table of its own, without those from this one on.
+    OwnDescriptors { first: u32 },
+    /// setns(2) with a namespace file.
+    Enter { fd: RawFd, kind: c_int },
+    /// setns(2) with a pidfd.
+    EnterProcess { fd: RawFd, set: c_int },
+    /// prctl(2): nobody in the user namespace that is entered next may look into this memory, which is the caller's.
+    Undumpable,
+    /// clone(2): the rest is done by a new process, and this one goes.
+    Hop(Spec),
+    /// unshare(2), by a process that moves itself.
+    Unshare(c_int),
+    /// unshare(2) of the time namespace, where the last clone could not do it. Exec enters it; a function never would.
+    UnshareTimeIfLegacy { for_function: bool },
+    /// Waits until the caller has written the id maps. `caller` is a pidfd of it.
+    AwaitMaps { caller: RawFd },
+    /// user_namespaces(7): writes a uid_map or gid_map.
+    WriteMap(Map<'a>),
+    /// setpgid(2).
+    ProcessGroup(i32),
+    /// sethostname(2).
+    Hostname(&'a [u8]),
+    /// setdomainname(2).
+    Domainname(&'a [u8]),
+    /// netdevice(7): the interface `lo` up.
+    Loopback,
+    /// mount(2) on `/`: its propagation, and of all below it.
+    Propagation(c_ulong),
+    /// mount(2).
+    Mount { source: &'a CStr, target: &'a CStr, fstype: &'a CStr, flags: c_ulong },
+    /// dup3(2), or only no more close-on-exec where it is in its place.
+    Dup { from: RawFd, to: RawFd },
+    /// Keeps a descriptor whose number is wanted for another, above `above`.
+    Save { fd: RawFd, above: RawFd, to: RawFd },
+    /// dup3(2) from the one kept, which is then closed.
+    DupSaved { to: RawFd },
+    /// close_range(2): closed, or to be closed by exec.
+    Close { first: u32, last: u32, at_exec: bool },
+    /// chdir(2).
+    Chdir(&'a CStr),
+    /// setgroups(2).
+    Groups(&'a [u32]),
+    /// setgroups(2) to none if root, as std does before it changes the user; `may_be_denied` in a user namespace.
+    DropGroups { may_be_denied: bool },
+    /// setresgid(2).
+    Gid(u32),
+    /// setresuid(2).
+    Uid(u32),
+    /// Every disposition the default, and then no signal blocked: sigaction(2), sigprocmask(2).
+    Signals,
+    /// A hook of the user's.
+    PreExec(&'a mut Hook<'a>),
+    /// execve(2).
+    Exec(Exec<'a>),
+    /// A function of the user's.
+    Call(&'a mut Function<'a>),
+}
+
+/// What execve(2) needs. The paths are tried as execvp(3) does.
+#[derive(Clone, Copy)]
+pub(crate) struct Exec<'a> {
+    pub(crate) paths: &'a [*const c_char],
+    pub(crate) argv: &'a [*const c_char],
+    /// Null for the caller's own `environ`.
+    pub(crate) envp: *const *const c_char,
+}
+
+/// What is left to do, as a cloned process is told.
+pub(crate) struct Rest<'s, 'o, 'a> {
+    ops: &'o mut [Op<'a>],
+    /// Place of the first one in the whole list.
+    place: usize,
+    shared: &'s Shared,
+}
+
+impl<'s, 'o, 'a> Rest<'s, 'o, 'a> {
+    /// The whole list.
+    pub(crate) fn all(ops: &'o mut [Op<'a>], shared: &'s Shared) -> Self {
+        Self { ops, place: 0, shared }
+    }
+}
+
+/// Clones the process of `spec`, which does what is in `rest`. Gives its id.
+///
+/// # Safety
+/// As for [`clone`]: `rest`, everything in it, and the stacks in its [`Spec`]s live and are left alone until the
+/// shared words say that each process is gone; with a stack, all signals are blocked, and no op runs the
+/// user's code before a hop without one.
+pub(crate) unsafe fn start(spec: &Spec, rest: &mut Rest<'_, '_, '_>) -> Result<i32, Errno> {
+    let shared = rest.shared;
+    // SAFETY: the caller's promise.
+    unsafe { clone(spec, shared, entry, ptr::from_mut(rest).cast()) }
+}
+
+/// Where a cloned process begins.
+extern "C" fn entry(rest: *mut c_void) -> c_int {
+    // SAFETY: `start` passed a `Rest` that stays until this process is done with it.
+    let rest = unsafe { &mut *rest.cast::<Rest<'_, '_, '_>>() };
+    replay(rest);
+    exit(if rest.shared.failure().is_none() { 0 } else { 1 })
+}
+
+/// Does what is left, up to the first that fails, whose place and errno are then in `shared`.
+fn replay(rest: &mut Rest<'_, '_, '_>) {
+    let Rest { ops, place, shared } = rest;
+    let mut place = *place;
+    let mut saved = -1;
+    let mut ops: &mut [Op<'_>] = ops;
+    while let Some((op, others)) = ops.split_first_mut() {
+        shared.begin(place);
+        let result = match op {
+            Op::Hop(spec) => {
+                let mut rest = Rest { ops: others, place: place + 1, shared };
+                // SAFETY: the promise of `start` covers every hop, and `CLONE_VFORK` keeps this frame alive meanwhile.
+                match unsafe { start(spec, &mut rest) } {
+                    Ok(_) => exit(0),
+                    Err(errno) => {
+                        shared.fail(place, errno);
+                        return;
+                    }
+                }
+            }
+            op => run(op, shared, &mut saved),
+        };
+        if let Err(errno) = result {
+            shared.fail(place, errno);
+            return;
+        }
+        place += 1;
+        ops = others;
+    }
+}
+
+/// Does `ops` in the calling process itself, for a program that is to take its place.
+///
+/// # Safety
+/// The caller gives this process up to the program: nothing of it may rely on the descriptors, directories and ids that
+/// the ops change. There is no [`Op::Hop`] among them.
+pub(crate) unsafe fn replay_here(ops: &mut [Op<'_>], shared: &Shared) {
+    replay(&mut Rest::all(ops, shared));
+}
+
+fn exit(code: c_int) -> ! {
+    loop {
+        // SAFETY: ends the process; nothing of it is used again.
+        let _ = unsafe { syscall(libc::SYS_exit_group, [code as usize, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// A system call of the child's, for the rest of this file.
+fn call(number: libc::c_long, args: [usize; 6]) -> Result<usize, Errno> {
+    // SAFETY: every caller below passes numbers, and addresses of what it borrows for the call or what the list
+    // of ops borrows; the effects on this process are what the op asks for.
+    unsafe { syscall(number, args) }
+}
+
+fn done(result: Result<usize, Errno>) -> Result<(), Errno> {
+    result.map(drop)
+}
+
+fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno> {
+    match op {
+        Op::OwnDescriptors { first } => close_range::own_table(*first),
+        Op::Enter { fd, kind } => done(call(libc::SYS_setns, [*fd as usize, *kind as usize, 0, 0, 0, 0])),
+        Op::EnterProcess { fd, set } => done(call(libc::SYS_setns, [*fd as usize, *set as usize, 0, 0, 0, 0])),
+        Op::Undumpable => prctl::prctl(libc::PR_SET_DUMPABLE, 0).map(drop),
+        // `replay` does it.
+        Op::Hop(_) => Ok(()),
+        Op::Unshare(set) => done(call(libc::SYS_unshare, [*set as usize, 0, 0, 0, 0, 0])),
+        Op::UnshareTimeIfLegacy { for_function } => match shared.legacy.load(SeqCst) {
+            0 => Ok(()),
+            _ if *for_function => Err(Errno(libc::ENOSYS)),
+            _ => done(call(libc::SYS_unshare, [CLONE_NEWTIME as usize, 0, 0, 0, 0, 0])),
+        },
+        Op::AwaitMaps { caller } => await_maps(*caller, shared),
+        Op::WriteMap(map) => map.write(),
+        Op::ProcessGroup(group) => done(call(libc::SYS_setpgid, [0, *group as usize, 0, 0, 0, 0])),
+        Op::Hostname(name) => {
+            done(call(libc::SYS_sethostname, [name.as_ptr().expose_provenance(), name.len(), 0, 0, 0, 0]))
+        }
+        Op::Domainname(name) => {
+            done(call(libc::SYS_setdomainname, [name.as_ptr().expose_provenance(), name.len(), 0, 0, 0, 0]))
+        }
+        Op::Loopback => loopback(),
+        Op::Propagation(flags) => mount(c"none", c"/", c"", *flags),
+        Op::Mount { source, target, fstype, flags } => mount(source, target, fstype, *flags),
+        Op::Dup { from, to } => dup(*from, *to),
+        Op::Save { fd, above, .. } => {
+            let above = (*above + 1) as usize;
+            *saved = call(libc::SYS_fcntl, [*fd as usize, libc::F_DUPFD_CLOEXEC as usize, above, 0, 0, 0])?
+                as RawFd;
+            Ok(())
+        }
+        Op::DupSaved { to } => {
+            dup(*saved, *to)?;
+            done(call(libc::SYS_close, [*saved as usize, 0, 0, 0, 0, 0]))
+        }
+        Op::Close { first, last, at_exec } => close_range::close_range(*first, *last, *at_exec),
+        Op::Chdir(path) => done(call(libc::SYS_chdir, [path.as_ptr().expose_provenance(), 0, 0, 0, 0, 0])),
+        Op::Groups(groups) => setgroups(groups),
+        Op::DropGroups { may_be_denied } => {
+            if call(ids::GETUID, [0; 6])? != 0 {
+                return Ok(());
+            }
+            match setgroups(&[]) {
+                Err(Errno(libc::EPERM)) if *may_be_denied => Ok(()),
+                result => result,
+            }
+        }
+        Op::Gid(id) => done(call(ids::SETRESGID, [*id as usize, *id as usize, *id as usize, 0, 0, 0])),
+        Op::Uid(id) => done(call(ids::SETRESUID, [*id as usize, *id as usize, *id as usize, 0, 0, 0])),
+        Op::Signals => signals(),
+        Op::PreExec(hook) => hook().map_err(Errno),
+        Op::Exec(exec) => Err(execute(exec)),
+        Op::Call(function) => {
+            let ready = |now| shared.state().compare_exchange(now, state::READY, SeqCst, SeqCst).is_ok();
+            if !ready(state::RUNNING) && !ready(state::RELEASED) {
+                // Whoever should hear of it is gone.
+                exit(1);
+            }
+            futex::wake(shared.state());
+            exit(function())
+        }
+    }
+}
+
+/// System calls for ids of 32 bits; the older architectures have them under other names.
+mod ids {
+    #[cfg(any(target_arch = "x86", target_arch = "arm", target_arch = "m68k", target_arch = "sparc"))]
+    mod numbers {
+        pub(super) const GETUID: libc::c_long = libc::SYS_getuid32;
+        pub(super) const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
+        pub(super) const SETRESGID: libc::c_long = libc::SYS_setresgid32;
+        pub(super) const SETRESUID: libc::c_long = libc::SYS_setresuid32;
+    }
+    #[cfg(not(any(target_arch = "x86", target_arch = "arm", target_arch = "m68k", target_arch = "sparc")))]
+    mod numbers {
+        pub(super) const GETUID: libc::c_long = libc::SYS_getuid;
+        pub(super) const SETGROUPS: libc::c_long = libc::SYS_setgroups;
+        pub(super) const SETRESGID: libc::c_long = libc::SYS_setresgid;
+        pub(super) const SETRESUID: libc::c_long = libc::SYS_setresuid;
+    }
+    pub(super) const GETUID: libc::c_long = numbers::GETUID;
+    pub(super) const SETGROUPS: libc::c_long = numbers::SETGROUPS;
+    pub(super) const SETRESGID: libc::c_long = numbers::SETRESGID;
+    pub(super) const SETRESUID: libc::c_long = numbers::SETRESUID;
+}
+
+fn setgroups(groups: &[u32]) -> Result<(), Errno> {
+    done(call(ids::SETGROUPS, [groups.len(), groups.as_ptr().expose_provenance(), 0, 0, 0, 0]))
+}
+
+fn mount(source: &CStr, target: &CStr, fstype: &CStr, flags: c_ulong) -> Result<(), Errno> {
+    let [source, target, fstype] = [source, target, fstype].map(|text| text.as_ptr().expose_provenance());
+    done(call(libc::SYS_mount, [source, target, fstype, flags as usize, 0, 0]))
+}
+
+fn dup(from: RawFd, to: RawFd) -> Result<(), Errno> {
+    if from == to {
+        return done(call(libc::SYS_fcntl, [from as usize, libc::F_SETFD as usize, 0, 0, 0, 0]));
+    }
+    done(call(libc::SYS_dup3, [from as usize, to as usize, 0, 0, 0, 0]))
+}
+
+/// Says that it waits, and sleeps until the caller has written the maps. Should the caller die, so does this process:
+/// nobody else would ever wake it, and it may hold the caller's memory.
+fn await_maps(caller: RawFd, shared: &Shared) -> Result<(), Errno> {
+    prctl::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize)?;
+    // It may have died before it could be noticed. Its parent id says nothing in a new pid namespace; the pidfd does.
+    if super::poll::is_readable_now(caller)? {
+        exit(1);
+    }
+    let word = shared.state();
+    if word.compare_exchange(state::RUNNING, state::WAITING, SeqCst, SeqCst).is_ok() {
+        futex::wake(word);
+        futex::wait_while(word, state::WAITING);
+    }
+    if word.load(SeqCst) != state::RELEASED {
+        exit(1);
+    }
+    prctl::prctl(libc::PR_SET_PDEATHSIG, 0).map(drop)
+}
+
+/// netdevice(7). Any socket will do for the request, so where there is no IPv4 a local one.
+fn loopback() -> Result<(), Errno> {
+    let socket = |domain: c_int| {
+        call(libc::SYS_socket, [domain as usize, (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize, 0, 0, 0, 0])
+    };
+    let socket = socket(libc::AF_INET).or_else(|_| socket(libc::AF_UNIX))?;
+    /// The part of `ifreq` that these requests use, and room for the rest.
+    #[repr(C)]
+    struct Request {
+        name: [u8; libc::IFNAMSIZ],
+        flags: libc::c_short,
+        rest: [u64; 3],
+    }
+    let mut request = Request { name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0", flags: 0, rest: [0; 3] };
+    let address = (&raw mut request).expose_provenance();
+    let result = call(libc::SYS_ioctl, [socket, libc::SIOCGIFFLAGS as usize, address, 0, 0, 0]).and_then(|_| {
+        request.flags |= libc::IFF_UP as libc::c_short;
+        call(libc::SYS_ioctl, [socket, libc::SIOCSIFFLAGS as usize, address, 0, 0, 0])
+    });
+    let _ = call(libc::SYS_close, [socket, 0, 0, 0, 0, 0]);
+    done(result)
+}
+
+/// Handlers first, then the mask: a handler that ran here would run on the caller's memory. Not only the handlers are
+/// reset but what is ignored too, which exec would keep.
+fn signals() -> Result<(), Errno> {
+    const LAST: usize = 64;
+    // All zero is the kernel's `sigaction` for SIG_DFL on every architecture, whatever its layout.
+    let default = [0usize; 8];
+    for signal in 1..=LAST {
+        if signal != libc::SIGKILL as usize && signal != libc::SIGSTOP as usize {
+            call(libc::SYS_rt_sigaction, [signal, default.as_ptr().expose_provenance(), 0, super::signal::SET_SIZE, 0, 0])?;
+        }
+    }
+    super::signal::set_mask(&super::signal::EMPTY)
+}
+
+/// As execvp(3): the first path that can be executed; if none, the error that says most.
+fn execute(exec: &Exec<'_>) -> Errno {
+    let envp = if exec.envp.is_null() { environ() } else { exec.envp };
+    let mut error = Errno(libc::ENOENT);
+    for path in exec.paths {
+        let result = call(libc::SYS_execve, [path.expose_provenance(), exec.argv.as_ptr().expose_provenance(), envp.expose_provenance(), 0, 0, 0]);
+        match result {
+            Err(Errno(libc::EACCES)) => error = Errno(libc::EACCES),
+            Err(Errno(
+                libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT,
+            )) if exec.paths.len() > 1 => {}
+            Err(errno) => return errno,
+            Ok(_) => {}
+        }
+    }
+    error
+}
+
+/// environ(7), as it is now.
+fn environ() -> *const *const c_char {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    // SAFETY: libc's variable; whoever changes the environment beside other threads answers for that (`std::env::set_var`).
+    unsafe { environ }
+}

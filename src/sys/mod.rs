@@ -1,0 +1,31 @@
+//! The system calls, and the only unsafe code of the crate. One file for each manual page; what runs
+//! between clone and exec is in `child.rs` and calls only what is marked for it.
+//!
+//! The functions are safe to call: each takes what its call needs as borrowed descriptors and slices.
+//! The ones that are not say what the caller must keep.
+
+mod capget;
+pub(crate) mod child;
+pub(crate) mod clone;
+pub(crate) mod close_range;
+pub(crate) mod fcntl;
+pub(crate) mod futex;
+pub(crate) mod id_map;
+pub(crate) mod ioctl_nsfs;
+pub(crate) mod pidfd;
+pub(crate) mod pipe;
+pub(crate) mod poll;
+pub(crate) mod prctl;
+pub(crate) mod process;
+pub(crate) mod readlink;
+pub(crate) mod setns;
+pub(crate) mod shared;
+pub(crate) mod signal;
+pub(crate) mod spawn;
+pub(crate) mod stack;
+pub(crate) mod stat;
+mod syscall;
+pub(crate) mod unshare;
+pub(crate) mod wait;
+
+pub(crate) use capget::effective_capabilities;

@@ -1,0 +1,146 @@
+//! The words that the caller and the processes of a spawn share: where it stands and what failed.
+//!
+//! Nobody can close them, as they could a pipe. All are atomics: the processes run at the same time.
+
+use std::io;
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
+
+use super::syscall::Errno;
+
+/// The most processes that one spawn clones, the program's own included.
+pub(crate) const PROCESSES: usize = 4;
+
+/// Where the spawn stands; the value of [`Shared::state`], on which the caller waits.
+pub(crate) mod state {
+    /// The first process has exec'd or is gone: written by the kernel (`CLONE_CHILD_CLEARTID`).
+    pub(crate) const GONE: u32 = 0;
+    /// Nobody waits for anybody.
+    pub(crate) const RUNNING: u32 = 1;
+    /// The child waits for its id maps.
+    pub(crate) const WAITING: u32 = 2;
+    /// The caller has written them.
+    pub(crate) const RELEASED: u32 = 3;
+    /// Set up; the caller's function runs.
+    pub(crate) const READY: u32 = 4;
+}
+
+/// Zeroed memory is a valid value: see `stack.rs`.
+#[repr(C, align(16))]
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// For each process in the order of their clones: not 0 while it runs on memory of the caller.
+    /// The first one is [`state`](Self::state).
+    alive: [AtomicU32; PROCESSES],
+    /// Their ids as the process that cloned them sees them, written by the kernel before they run.
+    pids: [AtomicI32; PROCESSES],
+    /// The program's pidfd in the caller's table, written by the kernel before it runs; -1 before that.
+    pub(super) pidfd: AtomicI32,
+    /// 1 + the place of the operation being done, and of the one that failed.
+    begun: AtomicU32,
+    failed: AtomicU32,
+    errno: AtomicI32,
+    /// The last clone was made without clone3: the child does itself what that call would have done.
+    pub(super) legacy: AtomicU32,
+}
+
+impl Shared {
+    /// As before any clone.
+    pub(crate) fn reset(&self) {
+        for word in &self.alive {
+            word.store(state::GONE, SeqCst);
+        }
+        for word in &self.pids {
+            word.store(0, SeqCst);
+        }
+        self.alive[0].store(state::RUNNING, SeqCst);
+        self.pidfd.store(-1, SeqCst);
+        self.begun.store(0, SeqCst);
+        self.failed.store(0, SeqCst);
+        self.errno.store(0, SeqCst);
+        self.legacy.store(0, SeqCst);
+    }
+
+    pub(crate) fn state(&self) -> &AtomicU32 {
+        &self.alive[0]
+    }
+
+    pub(crate) fn alive(&self, process: usize) -> Option<&AtomicU32> {
+        self.alive.get(process)
+    }
+
+    pub(crate) fn pid(&self, process: usize) -> Option<&AtomicI32> {
+        self.pids.get(process)
+    }
+
+    /// The number of the program's pidfd. It belongs to whoever asks first after the clone.
+    pub(crate) fn pidfd(&self) -> Option<i32> {
+        Some(self.pidfd.load(SeqCst)).filter(|fd| *fd >= 0)
+    }
+
+    pub(super) fn begin(&self, operation: usize) {
+        self.begun.store(operation as u32 + 1, SeqCst);
+    }
+
+    pub(super) fn fail(&self, operation: usize, errno: Errno) {
+        self.errno.store(errno.0, SeqCst);
+        self.failed.store(operation as u32 + 1, SeqCst);
+    }
+
+    /// The place of the last operation that was begun.
+    pub(crate) fn begun(&self) -> Option<usize> {
+        (self.begun.load(SeqCst) as usize).checked_sub(1)
+    }
+
+    /// The place of the operation that failed, and its errno.
+    pub(crate) fn failure(&self) -> Option<(usize, i32)> {
+        let operation = (self.failed.load(SeqCst) as usize).checked_sub(1)?;
+        Some((operation, self.errno.load(SeqCst)))
+    }
+}
+
+/// The words on a page of their own, for children that only get a copy of the rest of the memory.
+#[derive(Debug)]
+pub(crate) struct SharedPage(NonNull<Shared>);
+
+// SAFETY: it owns a mapping of the process, made of atomics.
+unsafe impl Send for SharedPage {}
+// SAFETY: as above; shared references give out only atomics.
+unsafe impl Sync for SharedPage {}
+
+impl SharedPage {
+    pub(crate) fn map() -> io::Result<Self> {
+        // SAFETY: a new anonymous mapping, of an address that the kernel chooses, disturbs nothing.
+        let page = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                size_of::<Shared>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self(NonNull::new(page.cast()).expect("mmap never maps at 0 unasked")))
+    }
+}
+
+impl Deref for SharedPage {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        // SAFETY: a page is aligned and larger than `Shared`, zeroed pages are a valid one, and it lives as long as `self`.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for SharedPage {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours; the children have mappings of their own.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<Shared>()) };
+    }
+}

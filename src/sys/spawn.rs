@@ -1,0 +1,329 @@
+//! The caller's side of a spawn, and what makes it sound: who lives how long.
+//!
+//! [`spawn`] clones the first process, which replays the list of operations; a [`Op::Hop`] in it hands the
+//! rest to the next process. The caller returns only when no process runs on its memory any more: each of them sleeps
+//! in vfork until the next has exec'd or ended, and a word that the kernel clears tells of those that do
+//! not, even if somebody kills the one in between. Until then the caller holds the stacks, the list and
+//! all that it borrows, with all signals blocked.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::process::ExitStatus;
+use std::sync::atomic::Ordering::SeqCst;
+use std::{io, mem};
+
+use super::child::{Op, Rest, replay_here, start};
+use super::clone::Spec;
+use super::shared::{PROCESSES, Shared, SharedPage, state};
+use super::signal::{Blocked, Dispositions};
+use super::stack::Stack;
+use super::syscall::Errno;
+use super::{futex, pidfd, process, wait};
+
+/// A program that has exec'd, or a function that runs.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) pidfd: OwnedFd,
+    /// As the process that cloned it numbers it: the caller, unless it was cloned in a pid namespace that was entered.
+    pub(crate) pid: i32,
+}
+
+/// Why there is none. Nothing of the spawn is left.
+#[derive(Debug)]
+pub(crate) enum Failure<E> {
+    /// Memory or descriptors for the spawn itself were refused.
+    Resources(io::Error),
+    /// The first clone was refused.
+    Clone(i32),
+    /// The operation at this place failed, with this errno.
+    Op(usize, i32),
+    /// The process died in the middle of the operation at this place.
+    Died(usize, Option<ExitStatus>),
+    /// What the caller had to do for it.
+    Help(E),
+}
+
+/// What the caller does while the child waits in [`Op::AwaitMaps`], told the child's pidfd and, if the caller itself
+/// cloned it, its id.
+pub(crate) type Help<'h, E> = dyn FnMut(BorrowedFd<'_>, Option<i32>) -> Result<(), E> + 'h;
+
+/// Unwinding past running children would take their stacks away.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
+}
+
+/// Where the shared words are: above the first stack, or on a page that copies share too.
+enum Words<'s> {
+    Stack(&'s Stack),
+    Page(SharedPage),
+}
+
+impl Words<'_> {
+    fn get(&self) -> &Shared {
+        match self {
+            Self::Stack(stack) => stack.shared(),
+            Self::Page(page) => page,
+        }
+    }
+}
+
+/// Clones `first`, which does `ops`, and waits until the program at the end of the list runs.
+///
+/// In the list the user's code is behind a hop to a copy, or `first` is one; the caller of this function sees to
+/// that, and it is checked.
+pub(crate) fn spawn<E>(
+    mut first: Spec,
+    ops: &mut [Op<'_>],
+    mut help: Option<&mut Help<'_, E>>,
+) -> Result<Program, Failure<E>> {
+    // A process that stays awake meanwhile can help, and hears of a function that has begun.
+    let attended = !first.is(libc::CLONE_VFORK);
+    let mut specs: Vec<&mut Spec> = Vec::with_capacity(PROCESSES);
+    specs.push(&mut first);
+    let mut copied = !specs[0].is(libc::CLONE_VM);
+    let mut users_code_in_copy = true;
+    for op in ops.iter_mut() {
+        match op {
+            Op::Hop(spec) => {
+                copied |= !spec.is(libc::CLONE_VM);
+                specs.push(spec);
+            }
+            Op::PreExec(_) | Op::Call(_) => users_code_in_copy &= copied,
+            _ => {}
+        }
+    }
+    assert!(users_code_in_copy && specs.len() <= PROCESSES, "a plan that the engine cannot run");
+    let last = specs.len() - 1;
+    let mut stacks = Vec::with_capacity(specs.len());
+    let mut any_copy = false;
+    for (process, spec) in specs.iter_mut().enumerate() {
+        spec.process = process;
+        spec.program = process == last;
+        if !spec.is(libc::CLONE_VM) {
+            any_copy = true;
+        }
+    }
+    for process in 0..specs.len() {
+        if specs[process].is(libc::CLONE_VM) {
+            // A copy goes on on the stack of the process it copies, and may run a function that wants room.
+            let copied_next = specs.get(process + 1).is_some_and(|next| !next.is(libc::CLONE_VM));
+            let stack = if copied_next { Stack::large() } else { Stack::take() }.map_err(Failure::Resources)?;
+            specs[process].stack = stack.top();
+            stacks.push(stack);
+        }
+    }
+    let result = {
+        let words = match stacks.first() {
+            Some(stack) if !any_copy => Words::Stack(stack),
+            _ => Words::Page(SharedPage::map().map_err(Failure::Resources)?),
+        };
+        let shared = words.get();
+        shared.reset();
+        let _blocked = Blocked::all();
+        let bomb = AbortOnUnwind;
+        let mut rest = Rest::all(ops, shared);
+        // SAFETY: all signals are blocked until `_blocked` drops. `settle` returns when no process that shares this
+        // memory is left, and only after it do the list, the stacks and the words go. User's code is in a copy.
+        let outcome = match unsafe { start(&first, &mut rest) } {
+            Err(Errno(errno)) => Err(Failure::Clone(errno)),
+            Ok(pid) => {
+                let helped = if attended { attend(shared, &mut help, (last == 0).then_some(pid)) } else { Ok(()) };
+                settle(shared, last);
+                helped
+            }
+        };
+        mem::forget(bomb);
+        finish(shared, ops, outcome, last)
+    };
+    for stack in stacks {
+        stack.give_back();
+    }
+    result
+}
+
+/// Does what the caller has to do while the processes run, until there is nothing more for it to do.
+fn attend<E>(
+    shared: &Shared,
+    help: &mut Option<&mut Help<'_, E>>,
+    direct_child: Option<i32>,
+) -> Result<(), Failure<E>> {
+    let mut helped = Ok(());
+    if direct_child.is_some() {
+        // Its id is known, so it can be helped before it comes to wait for that.
+        helped = give_help(shared, help, direct_child);
+    }
+    loop {
+        match shared.state().load(SeqCst) {
+            state::GONE => return helped,
+            state::READY => {
+                // The helper would sleep until the function ends.
+                if let Some(helper) = shared.pid(0) {
+                    process::kill(helper.load(SeqCst));
+                }
+                return helped;
+            }
+            state::WAITING => helped = give_help(shared, help, direct_child),
+            now => futex::wait(shared.state(), now),
+        }
+    }
+}
+
+/// Helps the child, or kills it if that fails, and lets it go on.
+fn give_help<E>(
+    shared: &Shared,
+    help: &mut Option<&mut Help<'_, E>>,
+    direct_child: Option<i32>,
+) -> Result<(), Failure<E>> {
+    let (Some(help), Some(number)) = (help, shared.pidfd()) else { return Ok(()) };
+    // SAFETY: the kernel put the pidfd there for this spawn, and `finish` takes it only later.
+    let pidfd = unsafe { BorrowedFd::borrow_raw(number) };
+    let helped = help(pidfd, direct_child);
+    if helped.is_err() {
+        let _ = pidfd::send_signal(pidfd, libc::SIGKILL);
+    }
+    release(shared);
+    helped.map_err(Failure::Help)
+}
+
+/// Ends the wait of [`Op::AwaitMaps`], or saves the child from it.
+fn release(shared: &Shared) {
+    let release = |from| shared.state().compare_exchange(from, state::RELEASED, SeqCst, SeqCst).is_ok();
+    if !release(state::RUNNING) && release(state::WAITING) {
+        futex::wake(shared.state());
+    }
+}
+
+/// Waits until no process of the spawn runs on the caller's memory, and reaps the helpers. The first one has
+/// exec'd or is gone, or was killed, when this is called.
+fn settle(shared: &Shared, last: usize) {
+    for process in 0..=last {
+        let (Some(alive), Some(pid)) = (shared.alive(process), shared.pid(process)) else { continue };
+        let pid = pid.load(SeqCst);
+        let exists = pid != 0 || (process == last && shared.pidfd().is_some());
+        if process > 0 && exists {
+            // Long zero, for the one before sleeps until then; unless somebody has killed that one.
+            let mut now = alive.load(SeqCst);
+            while now != 0 {
+                now = futex::wait_while(alive, now);
+            }
+        }
+        if process < last && pid != 0 {
+            let _ = wait::wait_pid(pid);
+        }
+    }
+}
+
+/// The outcome, when everything has happened.
+fn finish<E>(
+    shared: &Shared,
+    ops: &[Op<'_>],
+    outcome: Result<(), Failure<E>>,
+    last: usize,
+) -> Result<Program, Failure<E>> {
+    if let Err(Failure::Clone(_)) = outcome {
+        return Err(outcome.expect_err("just seen"));
+    }
+    let begun = shared.begun().unwrap_or(0);
+    let arrived = matches!(ops.get(begun), Some(Op::Exec(_) | Op::Call(_)));
+    // SAFETY: the kernel put it there for this spawn; it is taken here alone.
+    let pidfd = shared.pidfd().map(|number| unsafe { pidfd::take(number) });
+    let failed = match (shared.failure(), outcome) {
+        (Some((place, errno)), _) => Failure::Op(place, errno),
+        (None, Err(failure)) => failure,
+        (None, Ok(())) => match pidfd {
+            Some(pidfd) if arrived => {
+                return Ok(Program { pidfd, pid: shared.pid(last).map_or(0, |pid| pid.load(SeqCst)) });
+            }
+            _ => Failure::Died(begun, None),
+        },
+    };
+    let Some(pidfd) = pidfd else { return Err(failed) };
+    // It has ended, or been killed, by itself; unless it is the helper before it that was killed.
+    let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+    let status = wait::wait_pidfd(pidfd.as_fd(), true).ok().flatten();
+    Err(match failed {
+        Failure::Died(place, _) => Failure::Died(place, status),
+        failed => failed,
+    })
+}
+
+/// The three parts of a program's taking the place of the calling process.
+pub(crate) struct Replacement<'o, 'a> {
+    /// Into the namespaces.
+    pub(crate) enter: &'o mut [Op<'a>],
+    /// Done in between by a process that still is what this one was before.
+    pub(crate) map: &'o mut [Op<'a>],
+    /// All the rest, exec last.
+    pub(crate) rest: &'o mut [Op<'a>],
+}
+
+/// Which part failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    Enter,
+    Map,
+    Rest,
+}
+
+/// Runs the parts in turn. Returns only when something has failed, and where. Signals are then as they were.
+pub(crate) fn replace_self(replacement: Replacement<'_, '_>) -> (Part, Failure<()>) {
+    let Replacement { enter, map, rest } = replacement;
+    let dispositions = Dispositions::save();
+    let _blocked = Blocked::all();
+    let failure = if map.is_empty() { replay_self(enter) } else { replay_self_mapped(enter, map) };
+    let failure = match failure {
+        Some(failure) => failure,
+        None => (Part::Rest, replay_self(rest).map_or(Failure::Died(0, None), |(_, failure)| failure)),
+    };
+    dispositions.restore();
+    failure
+}
+
+fn replay_self(ops: &mut [Op<'_>]) -> Option<(Part, Failure<()>)> {
+    let shared = Shared::default();
+    shared.reset();
+    // SAFETY: the caller of `exec` gives this process up; on failure it puts back the descriptors that were replaced.
+    unsafe { replay_here(ops, &shared) };
+    shared.failure().map(|(place, errno)| (Part::Enter, Failure::Op(place, errno)))
+}
+
+fn replay_self_mapped(enter: &mut [Op<'_>], map: &mut [Op<'_>]) -> Option<(Part, Failure<()>)> {
+    let stack = match Stack::take() {
+        Ok(stack) => stack,
+        Err(error) => return Some((Part::Map, Failure::Resources(error))),
+    };
+    let shared = stack.shared();
+    shared.reset();
+    let mut spec = Spec::new(false).with(libc::CLONE_FILES as u64);
+    spec.stack = stack.top();
+    let bomb = AbortOnUnwind;
+    let mut list = Rest::all(map, shared);
+    // SAFETY: all signals are blocked, and everything is held until the helper's word is cleared.
+    let started = unsafe { start(&spec, &mut list) };
+    let failure = match started {
+        Err(Errno(errno)) => Some((Part::Map, Failure::Clone(errno))),
+        Ok(helper) => {
+            let failure = replay_self(enter);
+            if failure.is_some() {
+                process::kill(helper);
+            }
+            release(shared);
+            let mut now = shared.state().load(SeqCst);
+            while now != state::GONE {
+                now = futex::wait_while(shared.state(), now);
+            }
+            let status = wait::wait_pid(helper).ok().flatten();
+            failure.or_else(|| match shared.failure() {
+                Some((place, errno)) => Some((Part::Map, Failure::Op(place, errno))),
+                None if status.is_some_and(|status| status.success()) => None,
+                None => Some((Part::Map, Failure::Died(shared.begun().unwrap_or(0), status))),
+            })
+        }
+    };
+    mem::forget(bomb);
+    stack.give_back();
+    failure
+}

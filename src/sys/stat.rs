@@ -1,0 +1,30 @@
+//! stat(2) and statx(2).
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Device and inode of an open file.
+#[allow(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
+pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    // SAFETY: plain integers.
+    let mut status: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a `stat` to fill.
+    if unsafe { libc::fstat(fd.as_raw_fd(), &raw mut status) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((status.st_dev as u64, status.st_ino as u64))
+}
+
+/// Whether the caller's root directory is the root of a mount: it is not after most uses of chroot(2). `None`: not
+/// told (before Linux 5.8).
+pub(crate) fn root_is_a_mount() -> Option<bool> {
+    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+    // SAFETY: plain integers.
+    let mut status: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: a path with its NUL, and a `statx` to fill.
+    if unsafe { libc::statx(libc::AT_FDCWD, c"/".as_ptr(), 0, 0, &raw mut status) } != 0 {
+        return None;
+    }
+    (status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT != 0)
+        .then_some(status.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0)
+}

@@ -1,0 +1,23 @@
+//! unshare(2).
+
+use std::ffi::c_int;
+use std::io;
+
+use crate::Namespaces;
+
+/// The calling thread gets new namespaces. Only kinds can be asked for: the other bits of the call, such as
+/// `CLONE_FILES`, would break what Rust's types promise.
+pub(crate) fn unshare(set: Namespaces) -> io::Result<()> {
+    // SAFETY: the bits are namespace kinds, which change no memory and no descriptor.
+    if unsafe { libc::unshare((set & Namespaces::all()).bits() as c_int) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Whether the process has one thread, as the kernel counts: a thread just joined may still be counted for a moment.
+pub(crate) fn single_threaded() -> bool {
+    // With this bit alone unshare(2) changes nothing, and succeeds for a process with one thread.
+    // SAFETY: as said.
+    unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
+}

@@ -1,0 +1,80 @@
+//! waitid(2).
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::process::ExitStatus;
+use std::os::unix::process::ExitStatusExt;
+
+/// Waits for the child of a pidfd, and reaps it. `None`: `block` is false and it runs on. Passes over signals.
+pub(crate) fn wait_pidfd(pidfd: BorrowedFd<'_>, block: bool) -> io::Result<Option<ExitStatus>> {
+    wait(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, if block { 0 } else { libc::WNOHANG })
+}
+
+/// Waits for a child by its id, and reaps it.
+pub(crate) fn wait_pid(pid: i32) -> io::Result<Option<ExitStatus>> {
+    wait(libc::P_PID, pid as libc::id_t, 0)
+}
+
+/// Whether a descriptor is a pidfd, of whatever process: nothing is reaped.
+pub(crate) fn is_pidfd(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: plain integers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: fills `info`.
+    if unsafe { libc::waitid(libc::P_PIDFD, fd.as_raw_fd() as libc::id_t, &raw mut info, flags) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(libc::ECHILD) => Ok(true),
+        error if error.raw_os_error() == Some(libc::EBADF) => Ok(false),
+        error => Err(error),
+    }
+}
+
+fn wait(which: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<Option<ExitStatus>> {
+    // SAFETY: plain integers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // A child that has not exec'd sends no SIGCHLD, and is waited for only with `__WALL`.
+    let flags = libc::WEXITED | libc::__WALL | flags;
+    loop {
+        // SAFETY: fills `info`.
+        if unsafe { libc::waitid(which, id, &raw mut info, flags) } == 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    // SAFETY: waitid filled the fields of a SIGCHLD, or left them zero.
+    let pid = unsafe { info.si_pid() };
+    if pid == 0 {
+        return Ok(None);
+    }
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
+    Ok(Some(status_of(info.si_code, status)))
+}
+
+/// The status as wait(2) has it, of what waitid(2) says.
+fn status_of(code: libc::c_int, status: libc::c_int) -> ExitStatus {
+    ExitStatus::from_raw(match code {
+        libc::CLD_EXITED => (status & 0xff) << 8,
+        libc::CLD_DUMPED => status | 0x80,
+        _ => status,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_waits() {
+        assert_eq!(status_of(libc::CLD_EXITED, 200).code(), Some(200));
+        assert_eq!(status_of(libc::CLD_KILLED, libc::SIGKILL).signal(), Some(libc::SIGKILL));
+        let dumped = status_of(libc::CLD_DUMPED, libc::SIGSEGV);
+        assert!(dumped.core_dumped());
+        assert_eq!(dumped.signal(), Some(libc::SIGSEGV));
+    }
+}

@@ -1,0 +1,206 @@
+//! What the tests share: a runner that says what it could not run and why, and ways to look at the kernel's side.
+//!
+//! A test names what it needs of the machine. Where that is missing it is reported as ignored, with the reason;
+//! unless `LINUX_NAMESPACES_EXPECT`, a list of needs, declares it to be there: then it has failed.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Command as StdCommand, Stdio as StdStdio};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use linux_namespaces::{Command, Namespaces};
+
+/// What a test needs of the machine that runs it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Root, with CAP_SYS_ADMIN.
+    Root,
+    /// An ordinary user: not root.
+    User,
+    /// User namespaces, for the user who runs the tests.
+    UserNamespaces,
+    /// This program on `PATH`.
+    Program(&'static str),
+}
+
+impl Need {
+    /// Its name in `LINUX_NAMESPACES_EXPECT`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::User => "user",
+            Self::UserNamespaces => "userns",
+            Self::Program(program) => program,
+        }
+    }
+
+    /// Why it is missing here.
+    fn missing(self) -> Option<String> {
+        match self {
+            Self::Root => (!is_root()).then(|| "needs root".to_owned()),
+            Self::User => is_root().then(|| "needs an ordinary user".to_owned()),
+            Self::UserNamespaces => {
+                let here = StdCommand::new("unshare").args(["--user", "true"]).stderr(StdStdio::null()).status();
+                let here = here.is_ok_and(|status| status.success());
+                (!here).then(|| "needs user namespaces, which `unshare --user true` does not get here".to_owned())
+            }
+            Self::Program(program) => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let here = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+                (!here).then(|| format!("needs the program {program}"))
+            }
+        }
+    }
+
+    fn is_declared(self) -> bool {
+        std::env::var("LINUX_NAMESPACES_EXPECT").is_ok_and(|list| list.split(',').any(|name| name == self.name()))
+    }
+}
+
+/// A test that needs nothing but Linux.
+pub fn test(name: &str, body: fn()) -> Trial {
+    test_with(name, &[], body)
+}
+
+/// A test that needs all of these.
+pub fn test_with(name: &str, needs: &'static [Need], body: fn()) -> Trial {
+    Trial::ignorable_test(name, move || {
+        for need in needs {
+            if let Some(reason) = need.missing() {
+                if need.is_declared() {
+                    return Err(Failed::from(format!("{reason}, and LINUX_NAMESPACES_EXPECT declares it")));
+                }
+                return Ok(Completion::ignored_with(reason));
+            }
+        }
+        body();
+        Ok(Completion::Completed)
+    })
+}
+
+/// A part of a test that needs a process of its own, because it moves the process or must be its only thread.
+/// [`in_own_process`] runs it by its name.
+pub type Case = (&'static str, fn());
+
+/// Runs the tests one after the other in the main thread: some count this process's descriptors, children and threads.
+pub fn run(cases: &[Case], tests: Vec<Trial>) {
+    if let Ok(wanted) = std::env::var("LINUX_NAMESPACES_CASE") {
+        let case = cases.iter().find(|(name, _)| *name == wanted);
+        let (_, body) = case.unwrap_or_else(|| panic!("there is no case {wanted}"));
+        body();
+        return;
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, tests).exit();
+}
+
+/// This test program again, to run only that case.
+pub fn case(name: &str) -> StdCommand {
+    let mut command = StdCommand::new(std::env::current_exe().expect("the path of this test"));
+    command.env("LINUX_NAMESPACES_CASE", name);
+    command
+}
+
+/// Runs a case, and fails with what it wrote if it fails.
+pub fn in_own_process(name: &str) {
+    let output = case(name).output().expect("this test program can be started");
+    assert!(
+        output.status.success(),
+        "case {name} ended with {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").expect("/proc is mounted").uid() == 0
+}
+
+/// These kinds for root; for anybody else with `USER`, which gives the right to them.
+pub fn with_user(set: Namespaces) -> Namespaces {
+    if is_root() { set } else { set | Namespaces::USER }
+}
+
+/// What the command writes, without the last line end. It must succeed.
+pub fn stdout_of(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("text").trim_end_matches('\n').to_owned()
+}
+
+/// A shell script, to be spawned here.
+pub fn sh(script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]);
+    command
+}
+
+/// A field of the text of a /proc/<pid>/status: `field("SigBlk", &text)`.
+pub fn field<'t>(name: &str, status: &'t str) -> &'t str {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name} in {status}")).trim()
+}
+
+/// What a spawn that failed must leave as it was. Made and compared in a process that runs one test at a time.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Footprint {
+    descriptors: BTreeSet<String>,
+    children: String,
+    threads: usize,
+    mounts: usize,
+    namespaces: String,
+    directory: std::path::PathBuf,
+    dumpable: i32,
+    mask: String,
+}
+
+impl Footprint {
+    pub fn now() -> Self {
+        let descriptors = fs::read_dir("/proc/self/fd").expect("open descriptors").flatten();
+        let descriptors = descriptors
+            .filter_map(|entry| {
+                let target = fs::read_link(entry.path()).ok()?;
+                // The directory that is being read is one of them.
+                (!target.ends_with("fd")).then(|| format!("{} {}", entry.file_name().display(), target.display()))
+            })
+            .collect();
+        let threads: Vec<_> = fs::read_dir("/proc/self/task").expect("threads").flatten().collect();
+        let children = threads
+            .iter()
+            .map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default())
+            .collect();
+        let status = fs::read_to_string("/proc/thread-self/status").expect("status");
+        Self {
+            descriptors,
+            children,
+            threads: threads.len(),
+            mounts: fs::read_to_string("/proc/self/mountinfo").expect("mounts").lines().count(),
+            namespaces: linux_namespaces::ProcessNamespaces::current().expect("namespaces").to_string(),
+            directory: std::env::current_dir().expect("working directory"),
+            // SAFETY: asks for a number.
+            dumpable: unsafe { libc::prctl(libc::PR_GET_DUMPABLE) },
+            mask: field("SigBlk", &status).to_owned(),
+        }
+    }
+
+    /// Fails if anything was left behind since.
+    pub fn assert_unchanged(&self) {
+        assert_eq!(&Self::now(), self, "something was left behind");
+    }
+}
+
+/// The inode of a namespace file, as stat(2) says it, which is independent of the code under test.
+pub fn inode(path: impl AsRef<Path>) -> u64 {
+    let path = path.as_ref();
+    fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).ino()
+}
