@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn proc_is_masked_by_what_is_mounted_below_it() {
-        let masked = |mountinfo: &str| user_with(&[("/proc/self/mountinfo", mountinfo)], Facts::proc_is_masked);
+        let masked = |mountinfo: &str| user_with(&[("/proc/self/mountinfo", mountinfo)], |facts| facts.proc_is_masked());
         let whole = "20 1 0:5 / /proc rw,relatime - proc proc rw\n";
         assert!(!masked(whole));
         assert!(!masked(&format!("{whole}30 20 0:9 / /proc/sys/fs/binfmt_misc rw - autofs x rw\n")));

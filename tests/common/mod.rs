@@ -15,7 +15,7 @@ use linux_namespaces::{Command, Namespaces};
 
 /// What a test needs of the machine that runs it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Need {
+pub(crate) enum Need {
     /// Root, with CAP_SYS_ADMIN.
     Root,
     /// An ordinary user: not root.
@@ -61,12 +61,12 @@ impl Need {
 }
 
 /// A test that needs nothing but Linux.
-pub fn test(name: &str, body: fn()) -> Trial {
+pub(crate) fn test(name: &str, body: fn()) -> Trial {
     test_with(name, &[], body)
 }
 
 /// A test that needs all of these.
-pub fn test_with(name: &str, needs: &'static [Need], body: fn()) -> Trial {
+pub(crate) fn test_with(name: &str, needs: &'static [Need], body: fn()) -> Trial {
     Trial::ignorable_test(name, move || {
         for need in needs {
             if let Some(reason) = need.missing() {
@@ -83,10 +83,10 @@ pub fn test_with(name: &str, needs: &'static [Need], body: fn()) -> Trial {
 
 /// A part of a test that needs a process of its own, because it moves the process or must be its only thread.
 /// [`in_own_process`] runs it by its name.
-pub type Case = (&'static str, fn());
+pub(crate) type Case = (&'static str, fn());
 
 /// Runs the tests one after the other in the main thread: some count this process's descriptors, children and threads.
-pub fn run(cases: &[Case], tests: Vec<Trial>) {
+pub(crate) fn run(cases: &[Case], tests: Vec<Trial>) {
     if let Ok(wanted) = std::env::var("LINUX_NAMESPACES_CASE") {
         let case = cases.iter().find(|(name, _)| *name == wanted);
         let (_, body) = case.unwrap_or_else(|| panic!("there is no case {wanted}"));
@@ -99,14 +99,14 @@ pub fn run(cases: &[Case], tests: Vec<Trial>) {
 }
 
 /// This test program again, to run only that case.
-pub fn case(name: &str) -> StdCommand {
+pub(crate) fn case(name: &str) -> StdCommand {
     let mut command = StdCommand::new(std::env::current_exe().expect("the path of this test"));
     command.env("LINUX_NAMESPACES_CASE", name);
     command
 }
 
 /// Runs a case, and fails with what it wrote if it fails.
-pub fn in_own_process(name: &str) {
+pub(crate) fn in_own_process(name: &str) {
     let output = case(name).output().expect("this test program can be started");
     assert!(
         output.status.success(),
@@ -117,17 +117,17 @@ pub fn in_own_process(name: &str) {
     );
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").expect("/proc is mounted").uid() == 0
 }
 
 /// These kinds for root; for anybody else with `USER`, which gives the right to them.
-pub fn with_user(set: Namespaces) -> Namespaces {
+pub(crate) fn with_user(set: Namespaces) -> Namespaces {
     if is_root() { set } else { set | Namespaces::USER }
 }
 
 /// What the command writes, without the last line end. It must succeed.
-pub fn stdout_of(command: &mut Command) -> String {
+pub(crate) fn stdout_of(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(
         output.status.success(),
@@ -139,21 +139,21 @@ pub fn stdout_of(command: &mut Command) -> String {
 }
 
 /// A shell script, to be spawned here.
-pub fn sh(script: &str) -> Command {
+pub(crate) fn sh(script: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script]);
     command
 }
 
 /// A field of the text of a /proc/<pid>/status: `field("SigBlk", &text)`.
-pub fn field<'t>(name: &str, status: &'t str) -> &'t str {
+pub(crate) fn field<'t>(name: &str, status: &'t str) -> &'t str {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("no {name} in {status}")).trim()
 }
 
 /// What a spawn that failed must leave as it was. Made and compared in a process that runs one test at a time.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Footprint {
+pub(crate) struct Footprint {
     descriptors: BTreeSet<String>,
     children: String,
     threads: usize,
@@ -165,7 +165,7 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let descriptors = fs::read_dir("/proc/self/fd").expect("open descriptors").flatten();
         let descriptors = descriptors
             .filter_map(|entry| {
@@ -194,13 +194,13 @@ impl Footprint {
     }
 
     /// Fails if anything was left behind since.
-    pub fn assert_unchanged(&self) {
+    pub(crate) fn assert_unchanged(&self) {
         assert_eq!(&Self::now(), self, "something was left behind");
     }
 }
 
 /// The inode of a namespace file, as stat(2) says it, which is independent of the code under test.
-pub fn inode(path: impl AsRef<Path>) -> u64 {
+pub(crate) fn inode(path: impl AsRef<Path>) -> u64 {
     let path = path.as_ref();
     fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).ino()
 }

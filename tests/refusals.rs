@@ -1,0 +1,5 @@
+//! Written next.
+mod common;
+fn main() {
+    common::run(&[], vec![]);
+}
