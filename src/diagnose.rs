@@ -50,7 +50,8 @@ pub(crate) fn creating(error: Error, set: Namespaces) -> Error {
 
 /// A setns(2) to these kinds failed.
 pub(crate) fn entering(error: Error, set: Namespaces) -> Error {
-    let threads = set.intersects(Namespaces::USER | Namespaces::MOUNT) && !sys::unshare::single_threaded();
+    let threads =
+        set.intersects(Namespaces::USER | Namespaces::MOUNT) && !sys::unshare::single_threaded();
     let error = with_cause(error, |facts, errno| match errno {
         libc::EPERM => facts.refused(Namespaces::empty()),
         libc::EINVAL if threads => Some(Cause::Threads),
@@ -180,8 +181,12 @@ impl Facts<'_> {
         match errno {
             libc::ENOSPC => self.limit(set),
             libc::EPERM | libc::EACCES => self.refused(set),
-            libc::EINVAL if set.contains(Namespaces::USER) && !sys::unshare::single_threaded() => Some(Cause::Threads),
-            libc::EINVAL if set.kinds().any(|kind| self.read_link_is_missing(kind)) => Some(Cause::Kernel),
+            libc::EINVAL if set.contains(Namespaces::USER) && !sys::unshare::single_threaded() => {
+                Some(Cause::Threads)
+            }
+            libc::EINVAL if set.kinds().any(|kind| self.read_link_is_missing(kind)) => {
+                Some(Cause::Kernel)
+            }
             libc::ENOSYS => Some(Cause::Kernel),
             _ => None,
         }
@@ -189,19 +194,23 @@ impl Facts<'_> {
 
     /// Whether this kernel shows no namespace of the kind. Only told where it shows any.
     fn read_link_is_missing(&self, kind: NamespaceKind) -> bool {
-        let link = |kind: NamespaceKind| fs::symlink_metadata(format!("/proc/self/ns/{kind}")).is_ok();
+        let link =
+            |kind: NamespaceKind| fs::symlink_metadata(format!("/proc/self/ns/{kind}")).is_ok();
         !link(kind) && NamespaceKind::ALL.into_iter().any(link)
     }
 
     /// ENOSPC is two limits: how many, and for two kinds how deep.
     fn limit(&self, set: Namespaces) -> Option<Cause> {
-        let limit = |kind: NamespaceKind| self.setting(&format!("/proc/sys/user/max_{kind}_namespaces"));
+        let limit =
+            |kind: NamespaceKind| self.setting(&format!("/proc/sys/user/max_{kind}_namespaces"));
         // One that is as low as this was set so; the kernel's own are in the thousands.
         let low = set.kinds().filter(|kind| limit(*kind).is_some_and(|limit| limit < 100));
         if let Some(kind) = low.min_by_key(|kind| limit(*kind)) {
             return Some(Cause::Limit(kind));
         }
-        let nesting = [NamespaceKind::User, NamespaceKind::Pid].into_iter().find(|kind| set.contains(kind.flag()));
+        let nesting = [NamespaceKind::User, NamespaceKind::Pid]
+            .into_iter()
+            .find(|kind| set.contains(kind.flag()));
         nesting.map(Cause::Nesting).or_else(|| set.kinds().next().map(Cause::Limit))
     }
 
@@ -256,7 +265,10 @@ impl Facts<'_> {
             let mut fields = line.split(' ');
             let target = fields.nth(4).unwrap_or_default();
             let mut kind = line.split(" - ").nth(1).unwrap_or_default().split(' ');
-            if kind.next() == Some("proc") && line.split(' ').nth(3) == Some("/") && !line.contains("subset=pid") {
+            if kind.next() == Some("proc")
+                && line.split(' ').nth(3) == Some("/")
+                && !line.contains("subset=pid")
+            {
                 whole = true;
             }
             if target.starts_with("/proc/") && target != "/proc/sys/fs/binfmt_misc" {
@@ -270,8 +282,12 @@ impl Facts<'_> {
 /// Whether the text of a uid_map gives `id`, of the inside, a number outside.
 fn maps(map: &str, id: u32) -> bool {
     map.lines().any(|line| {
-        let mut numbers = line.split_ascii_whitespace().map_while(|number| number.parse::<u64>().ok());
-        let (Some(inside), Some(_), Some(count)) = (numbers.next(), numbers.next(), numbers.next()) else { return false };
+        let mut numbers =
+            line.split_ascii_whitespace().map_while(|number| number.parse::<u64>().ok());
+        let (Some(inside), Some(_), Some(count)) = (numbers.next(), numbers.next(), numbers.next())
+        else {
+            return false;
+        };
         (inside..inside.saturating_add(count)).contains(&u64::from(id))
     })
 }
@@ -283,8 +299,15 @@ mod tests {
 
     /// An ordinary user on a machine with these files.
     fn user_with<T>(files: &[(&str, &str)], look: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let file = |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned());
-        look(&Facts { file: &file, ids: (1000, 1000), capabilities: 0, root_is_a_mount: Some(true) })
+        let file = |path: &str| {
+            files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
+        };
+        look(&Facts {
+            file: &file,
+            ids: (1000, 1000),
+            capabilities: 0,
+            root_is_a_mount: Some(true),
+        })
     }
 
     const STATUS: (&str, &str) = ("/proc/self/status", "Name:\tx\nSeccomp:\t0\n");
@@ -300,7 +323,9 @@ mod tests {
             (&[STATUS, ("/proc/self/uid_map", "0 0 4294967295\n")], Cause::Chroot),
         ];
         for (files, cause) in cases {
-            let found = user_with(files, |facts| facts.creating(libc::EPERM, Namespaces::USER | Namespaces::NET));
+            let found = user_with(files, |facts| {
+                facts.creating(libc::EPERM, Namespaces::USER | Namespaces::NET)
+            });
             assert_eq!(found, Some(cause), "{files:?}");
         }
     }
@@ -316,19 +341,37 @@ mod tests {
         let user = "/proc/sys/user/max_user_namespaces";
         let net = "/proc/sys/user/max_net_namespaces";
         let both = Namespaces::USER | Namespaces::NET;
-        let find = |files: &[(&str, &str)], set| user_with(files, |facts| facts.creating(libc::ENOSPC, set));
-        assert_eq!(find(&[(user, "0\n"), (net, "9000\n")], both), Some(Cause::Limit(NamespaceKind::User)));
-        assert_eq!(find(&[(user, "9000\n"), (net, "0\n")], both), Some(Cause::Limit(NamespaceKind::Net)));
-        assert_eq!(find(&[(user, "9000\n"), (net, "9000\n")], both), Some(Cause::Nesting(NamespaceKind::User)));
-        assert_eq!(find(&[(net, "9000\n")], Namespaces::NET), Some(Cause::Limit(NamespaceKind::Net)));
+        let find = |files: &[(&str, &str)], set| {
+            user_with(files, |facts| facts.creating(libc::ENOSPC, set))
+        };
+        assert_eq!(
+            find(&[(user, "0\n"), (net, "9000\n")], both),
+            Some(Cause::Limit(NamespaceKind::User))
+        );
+        assert_eq!(
+            find(&[(user, "9000\n"), (net, "0\n")], both),
+            Some(Cause::Limit(NamespaceKind::Net))
+        );
+        assert_eq!(
+            find(&[(user, "9000\n"), (net, "9000\n")], both),
+            Some(Cause::Nesting(NamespaceKind::User))
+        );
+        assert_eq!(
+            find(&[(net, "9000\n")], Namespaces::NET),
+            Some(Cause::Limit(NamespaceKind::Net))
+        );
     }
 
     #[test]
     fn proc_is_masked_by_what_is_mounted_below_it() {
-        let masked = |mountinfo: &str| user_with(&[("/proc/self/mountinfo", mountinfo)], |facts| facts.proc_is_masked());
+        let masked = |mountinfo: &str| {
+            user_with(&[("/proc/self/mountinfo", mountinfo)], |facts| facts.proc_is_masked())
+        };
         let whole = "20 1 0:5 / /proc rw,relatime - proc proc rw\n";
         assert!(!masked(whole));
-        assert!(!masked(&format!("{whole}30 20 0:9 / /proc/sys/fs/binfmt_misc rw - autofs x rw\n")));
+        assert!(!masked(&format!(
+            "{whole}30 20 0:9 / /proc/sys/fs/binfmt_misc rw - autofs x rw\n"
+        )));
         assert!(masked(&format!("{whole}30 20 0:9 / /proc/kcore rw - tmpfs tmpfs rw\n")));
         assert!(masked("20 1 0:5 / /proc rw,relatime - proc proc rw,subset=pid\n"));
         assert!(masked("20 1 0:5 / / rw,relatime - ext4 /dev/x rw\n"));

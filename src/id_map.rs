@@ -37,21 +37,29 @@ impl IdRange {
 
     /// Whether the runs of `count` ids from `first` on meet.
     fn meet(first: u32, other_first: u32, count: u32, other_count: u32) -> bool {
-        u64::from(first) < Self::end(other_first, other_count) && u64::from(other_first) < Self::end(first, count)
+        u64::from(first) < Self::end(other_first, other_count)
+            && u64::from(other_first) < Self::end(first, count)
     }
 }
 
 /// Checks what the kernel would refuse with a bare EINVAL, and names the range that is at fault. `file` is "uid_map" or "gid_map".
 pub(crate) fn validate(file: &str, ranges: &[IdRange]) -> Result<()> {
     if ranges.is_empty() {
-        return Err(Error::invalid(format!("{file} is empty: give at least one range, or call `leave_unmapped`")));
+        return Err(Error::invalid(format!(
+            "{file} is empty: give at least one range, or call `leave_unmapped`"
+        )));
     }
     if ranges.len() > MAX_RANGES {
-        return Err(Error::invalid(format!("{file} has {} ranges: the kernel takes {MAX_RANGES} at most", ranges.len())));
+        return Err(Error::invalid(format!(
+            "{file} has {} ranges: the kernel takes {MAX_RANGES} at most",
+            ranges.len()
+        )));
     }
     for (place, range) in ranges.iter().enumerate() {
         if range.count == 0 {
-            return Err(Error::invalid(format!("{file} range \"{range}\" is empty: its count must be at least 1")));
+            return Err(Error::invalid(format!(
+                "{file} range \"{range}\" is empty: its count must be at least 1"
+            )));
         }
         for (side, first) in [("inside", range.inside), ("outside", range.outside)] {
             if IdRange::end(first, range.count) > u64::from(u32::MAX) {
@@ -61,9 +69,10 @@ pub(crate) fn validate(file: &str, ranges: &[IdRange]) -> Result<()> {
             }
         }
         for earlier in &ranges[..place] {
-            for (side, first, other) in
-                [("inside", range.inside, earlier.inside), ("outside", range.outside, earlier.outside)]
-            {
+            for (side, first, other) in [
+                ("inside", range.inside, earlier.inside),
+                ("outside", range.outside, earlier.outside),
+            ] {
                 if IdRange::meet(first, other, range.count, earlier.count) {
                     return Err(Error::invalid(format!(
                         "{file} ranges \"{earlier}\" and \"{range}\" overlap on the {side}: an id may be mapped once"
@@ -74,7 +83,9 @@ pub(crate) fn validate(file: &str, ranges: &[IdRange]) -> Result<()> {
     }
     let bytes = text(ranges).len();
     if bytes > MAX_BYTES {
-        return Err(Error::invalid(format!("{file} has {bytes} bytes of text: the kernel takes {MAX_BYTES} at most")));
+        return Err(Error::invalid(format!(
+            "{file} has {bytes} bytes of text: the kernel takes {MAX_BYTES} at most"
+        )));
     }
     Ok(())
 }
@@ -105,13 +116,22 @@ mod tests {
     fn what_is_refused_is_named() {
         assert!(refusal(&[]).contains("uid_map is empty"));
         assert!(refusal(&[range(0, 5, 0)]).contains("\"0 5 0\" is empty"));
-        assert!(refusal(&[range(u32::MAX, 5, 1)]).contains("\"4294967295 5 1\" goes past the last id on the inside"));
-        assert!(refusal(&[range(0, u32::MAX - 1, 2)]).contains("goes past the last id on the outside"));
+        assert!(
+            refusal(&[range(u32::MAX, 5, 1)])
+                .contains("\"4294967295 5 1\" goes past the last id on the inside")
+        );
+        assert!(
+            refusal(&[range(0, u32::MAX - 1, 2)]).contains("goes past the last id on the outside")
+        );
         assert!(refusal(&[range(0, 0, 10), range(9, 100, 1)]).contains("overlap on the inside"));
-        assert!(refusal(&[range(0, 100, 10), range(10, 109, 1)]).contains("\"0 100 10\" and \"10 109 1\" overlap on the outside"));
+        assert!(
+            refusal(&[range(0, 100, 10), range(10, 109, 1)])
+                .contains("\"0 100 10\" and \"10 109 1\" overlap on the outside")
+        );
         let many: Vec<_> = (0..341).map(|id| range(id, id, 1)).collect();
         assert!(refusal(&many).contains("341 ranges: the kernel takes 340"));
-        let wide: Vec<_> = (0..340).map(|id| range(id + 1_000_000_000, id + 1_000_000_000, 1)).collect();
+        let wide: Vec<_> =
+            (0..340).map(|id| range(id + 1_000_000_000, id + 1_000_000_000, 1)).collect();
         assert!(refusal(&wide).contains("bytes of text"));
     }
 
@@ -121,7 +141,10 @@ mod tests {
         validate("uid_map", &[range(10, 0, 10), range(0, 10, 10)]).unwrap();
         let most: Vec<_> = (0..340).map(|id| range(id, id, 1)).collect();
         validate("uid_map", &most).unwrap();
-        assert_eq!(text(&[range(0, 1000, 1), range(1, 100_000, 65536)]), "0 1000 1\n1 100000 65536\n");
+        assert_eq!(
+            text(&[range(0, 1000, 1), range(1, 100_000, 65536)]),
+            "0 1000 1\n1 100000 65536\n"
+        );
     }
 
     proptest! {

@@ -2,7 +2,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-compile_error!("linux-namespaces works on Linux only: namespaces are a feature of the Linux kernel.");
+compile_error!(
+    "linux-namespaces works on Linux only: namespaces are a feature of the Linux kernel."
+);
 
 mod command;
 mod diagnose;

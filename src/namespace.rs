@@ -73,7 +73,10 @@ impl Namespace {
     /// [`Step::Inspect`]: EMFILE, too many open descriptors.
     pub fn try_clone(&self) -> Result<Self> {
         let fd = self.fd.try_clone();
-        Ok(Self { fd: fd.at(|| Step::Inspect).map_err(|error| error.on(self.name()))?, kind: self.kind })
+        Ok(Self {
+            fd: fd.at(|| Step::Inspect).map_err(|error| error.on(self.name()))?,
+            kind: self.kind,
+        })
     }
 
     /// The one that the calling **thread** is in.
@@ -94,7 +97,11 @@ impl Namespace {
         Self::in_proc(&pid.to_string(), kind, || format!("the {kind} namespace of process {pid}"))
     }
 
-    fn in_proc(process: &str, kind: NamespaceKind, operand: impl FnOnce() -> String) -> Result<Self> {
+    fn in_proc(
+        process: &str,
+        kind: NamespaceKind,
+        operand: impl FnOnce() -> String,
+    ) -> Result<Self> {
         let path = format!("/proc/{process}/ns/{kind}");
         let file = File::open(path).at(|| Step::Inspect).map_err(|error| error.on(operand()))?;
         Ok(Self::known(file.into(), kind))
@@ -144,7 +151,8 @@ impl Namespace {
     /// # Errors
     /// [`Step::Inspect`] with what fstat(2) answers.
     pub fn id(&self) -> Result<NamespaceId> {
-        let (dev, ino) = sys::stat::identity(self.as_fd()).map_err(|error| self.inspecting(error))?;
+        let (dev, ino) =
+            sys::stat::identity(self.as_fd()).map_err(|error| self.inspecting(error))?;
         Ok(NamespaceId::new(self.kind, dev, ino))
     }
 
@@ -167,7 +175,10 @@ impl Namespace {
     /// [`Step::Validate`] for the other kinds, which do not nest.
     pub fn parent(&self) -> Result<Option<Self>> {
         if !matches!(self.kind, NamespaceKind::User | NamespaceKind::Pid) {
-            return Err(Error::invalid(format!("{} has no parent: only user and pid namespaces have", self.name())));
+            return Err(Error::invalid(format!(
+                "{} has no parent: only user and pid namespaces have",
+                self.name()
+            )));
         }
         self.related(sys::ioctl_nsfs::parent(self.as_fd()), self.kind)
     }
@@ -282,7 +293,10 @@ impl Namespace {
     fn pid_outside_by_proc(&self, pid: u32) -> Result<Option<u32>> {
         let processes = fs::read_dir("/proc").at(|| Step::Open("/proc".into()))?;
         for process in processes.flatten() {
-            let Some(outside) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(outside) = process.file_name().to_str().and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
             if self.pid_inside_by_proc(outside)? == Some(pid) {
                 return Ok(Some(outside));
             }
@@ -299,7 +313,10 @@ fn lacks_request(error: &io::Error) -> bool {
 /// The line `NSpid` of a `/proc/<pid>/status`.
 fn ns_pids(status: &str) -> Vec<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    line.into_iter().flat_map(str::split_ascii_whitespace).filter_map(|number| number.parse().ok()).collect()
+    line.into_iter()
+        .flat_map(str::split_ascii_whitespace)
+        .filter_map(|number| number.parse().ok())
+        .collect()
 }
 
 impl AsFd for Namespace {
@@ -321,7 +338,8 @@ impl TryFrom<OwnedFd> for Namespace {
     /// [`Step::Inspect`], `InvalidInput`, for a descriptor that is not a namespace file. It is closed.
     fn try_from(fd: OwnedFd) -> Result<Self> {
         let number = fd.as_raw_fd();
-        Self::checked(fd, || Step::Inspect).map_err(|error| error.on(format!("descriptor {number}")))
+        Self::checked(fd, || Step::Inspect)
+            .map_err(|error| error.on(format!("descriptor {number}")))
     }
 }
 

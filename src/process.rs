@@ -36,7 +36,10 @@ impl PidFd {
     /// ```
     pub fn open(pid: u32) -> Result<Self> {
         if pid == 0 || i32::try_from(pid).is_err() {
-            return Err(Error::invalid(format!("{pid} is no process id: they are 1 to {}", i32::MAX)));
+            return Err(Error::invalid(format!(
+                "{pid} is no process id: they are 1 to {}",
+                i32::MAX
+            )));
         }
         sys::pidfd::open(pid)
             .at(|| Step::Inspect)
@@ -68,8 +71,12 @@ impl PidFd {
     /// Its id as the mounted /proc numbers it, which may be that of another pid namespace than the caller's.
     pub(crate) fn pid_in_proc(&self) -> Result<Option<u32>> {
         let path = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
-        let info = fs::read_to_string(path).at(|| Step::Inspect).map_err(|error| error.on("a pidfd"))?;
-        let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).and_then(|pid| pid.trim().parse::<i64>().ok());
+        let info =
+            fs::read_to_string(path).at(|| Step::Inspect).map_err(|error| error.on("a pidfd"))?;
+        let pid = info
+            .lines()
+            .find_map(|line| line.strip_prefix("Pid:"))
+            .and_then(|pid| pid.trim().parse::<i64>().ok());
         Ok(pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0))
     }
 
@@ -111,7 +118,10 @@ impl PidFd {
     }
 
     fn gone(&self) -> Error {
-        Error::new(Step::Inspect).on("the process of a pidfd").errno(libc::ESRCH).because("it has ended")
+        Error::new(Step::Inspect)
+            .on("the process of a pidfd")
+            .errno(libc::ESRCH)
+            .because("it has ended")
     }
 
     /// Takes a descriptor that is known to be a pidfd.
@@ -139,7 +149,10 @@ impl TryFrom<OwnedFd> for PidFd {
     /// [`Step::Inspect`], `InvalidInput`, for a descriptor that is no pidfd. It is closed.
     fn try_from(fd: OwnedFd) -> Result<Self> {
         let operand = || format!("descriptor {}", fd.as_raw_fd());
-        match sys::wait::is_pidfd(fd.as_fd()).at(|| Step::Inspect).map_err(|error| error.on(operand()))? {
+        match sys::wait::is_pidfd(fd.as_fd())
+            .at(|| Step::Inspect)
+            .map_err(|error| error.on(operand()))?
+        {
             true => Ok(Self(fd)),
             false => Err(Error::new(Step::Inspect)
                 .on(operand())
@@ -181,7 +194,9 @@ impl ProcessNamespaces {
     /// # Errors
     /// [`Step::Inspect`]: ENOENT where /proc is not mounted, or is that of another pid namespace.
     pub fn current() -> Result<Self> {
-        Self::read("/proc/thread-self").at(|| Step::Inspect).map_err(|error| error.on("the calling thread"))
+        Self::read("/proc/thread-self")
+            .at(|| Step::Inspect)
+            .map_err(|error| error.on("the calling thread"))
     }
 
     /// Those of the process or thread with this id, as the mounted /proc numbers it.
@@ -195,8 +210,12 @@ impl ProcessNamespaces {
         Self::read(&format!("/proc/{pid}")).at(|| Step::Inspect).map_err(|error| {
             let error = error.on(format!("process {pid}"));
             match error.raw_os_error() {
-                Some(libc::EACCES) => error.because("the caller may not look into it: be the same user, or have CAP_SYS_PTRACE"),
-                Some(libc::ENOENT | libc::ESRCH) => error.because("there is no such process, as /proc numbers them"),
+                Some(libc::EACCES) => error.because(
+                    "the caller may not look into it: be the same user, or have CAP_SYS_PTRACE",
+                ),
+                Some(libc::ENOENT | libc::ESRCH) => {
+                    error.because("there is no such process, as /proc numbers them")
+                }
                 _ => error,
             }
         })
@@ -246,7 +265,11 @@ impl ProcessNamespaces {
         self.compare(other, |a, b| a != b)
     }
 
-    fn compare(&self, other: &Self, wanted: impl Fn(NamespaceId, NamespaceId) -> bool) -> Namespaces {
+    fn compare(
+        &self,
+        other: &Self,
+        wanted: impl Fn(NamespaceId, NamespaceId) -> bool,
+    ) -> Namespaces {
         NamespaceKind::ALL
             .into_iter()
             .filter(|kind| self.get(*kind).zip(other.get(*kind)).is_some_and(|(a, b)| wanted(a, b)))
@@ -255,7 +278,10 @@ impl ProcessNamespaces {
 
     /// An error only if no entry could be read: the one that says most.
     fn read(process: &str) -> io::Result<Self> {
-        let directory = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(process)?;
+        let directory = File::options()
+            .read(true)
+            .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
+            .open(process)?;
         let mut failure = None;
         let mut entry = |kind, name| match read_entry(directory.as_fd(), kind, name) {
             Ok(id) => Some(id),
@@ -280,7 +306,11 @@ impl ProcessNamespaces {
 }
 
 /// An entry reads "pid:[4026531836]": the inode. The device is the same for all.
-fn read_entry(directory: BorrowedFd<'_>, kind: NamespaceKind, name: &CStr) -> io::Result<NamespaceId> {
+fn read_entry(
+    directory: BorrowedFd<'_>,
+    kind: NamespaceKind,
+    name: &CStr,
+) -> io::Result<NamespaceId> {
     let mut buffer = [0; 64];
     let link = sys::readlink::readlinkat(directory, name, &mut buffer)?;
     let ino = inode(link).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
@@ -306,7 +336,10 @@ impl fmt::Display for ProcessNamespaces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for kind in NamespaceKind::ALL {
-            let names = [(kind.proc_name(), "", self.get(kind)), (kind.proc_name(), "_for_children", self.for_children(kind))];
+            let names = [
+                (kind.proc_name(), "", self.get(kind)),
+                (kind.proc_name(), "_for_children", self.for_children(kind)),
+            ];
             for (name, suffix, id) in names {
                 if let Some(id) = id {
                     write!(f, "{separator}{name}{suffix} -> {id}")?;

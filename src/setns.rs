@@ -74,7 +74,9 @@ pub fn setns_process(process: &PidFd, namespaces: Namespaces) -> Result<()> {
     let enter = |set: Namespaces| sys::setns::setns(process.as_fd(), set.bits());
     let result = match enter(namespaces) {
         // The own user namespace in the set makes the kernel refuse all of it.
-        Err(error) if is_einval(&error) && namespaces.contains(Namespaces::USER) && same_user(process) => {
+        Err(error)
+            if is_einval(&error) && namespaces.contains(Namespaces::USER) && same_user(process) =>
+        {
             match namespaces - Namespaces::USER {
                 rest if rest.is_empty() => Ok(()),
                 rest => enter(rest),

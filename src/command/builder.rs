@@ -133,7 +133,10 @@ impl Command {
     /// # References
     /// clone(2)
     pub fn from_fn(function: impl FnMut() -> i32 + Send + Sync + 'static) -> Self {
-        Self::with_program("fn".as_ref(), Some(hook::Function { run: Box::new(function), checked: true }))
+        Self::with_program(
+            "fn".as_ref(),
+            Some(hook::Function { run: Box::new(function), checked: true }),
+        )
     }
 
     pub(super) fn with_program(program: &OsStr, function: Option<hook::Function>) -> Self {
@@ -463,7 +466,10 @@ impl fmt::Debug for Command {
             value.as_ref().map(|value| value as &dyn fmt::Debug)
         }
         show("arg0", set(&self.arg0));
-        show("environment", self.environment.is_changed().then_some(&self.environment as &dyn fmt::Debug));
+        show(
+            "environment",
+            self.environment.is_changed().then_some(&self.environment as &dyn fmt::Debug),
+        );
         show("current_dir", set(&self.directory));
         show("stdin", set(&self.stdin));
         show("stdout", set(&self.stdout));

@@ -152,7 +152,9 @@ impl Handle {
             }
             match sys::poll::readable([Some(self.pidfd.as_fd())], Some(left)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    return Err(error).at(|| Step::Wait).map_err(|error| error.on(self.pid.to_string()));
+                    return Err(error)
+                        .at(|| Step::Wait)
+                        .map_err(|error| error.on(self.pid.to_string()));
                 }
                 _ => {}
             }
@@ -191,7 +193,10 @@ impl Handle {
 
 /// Reads both to their ends, whichever has something: a program that fills one of two pipes would wait for ever
 /// for a reader of the other. No thread is needed for it, which a caller may not be able to start.
-fn read_both(stdout: Option<ChildStdout>, stderr: Option<ChildStderr>) -> io::Result<(Vec<u8>, Vec<u8>)> {
+fn read_both(
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let (mut stdout, mut stderr) = (stdout, stderr);
     if let Some(stream) = &stdout {
@@ -201,7 +206,10 @@ fn read_both(stdout: Option<ChildStdout>, stderr: Option<ChildStderr>) -> io::Re
         sys::fcntl::set_nonblocking(stream.as_fd())?;
     }
     while stdout.is_some() || stderr.is_some() {
-        let fds = [stdout.as_ref().map(|stream| stream.as_fd()), stderr.as_ref().map(|stream| stream.as_fd())];
+        let fds = [
+            stdout.as_ref().map(|stream| stream.as_fd()),
+            stderr.as_ref().map(|stream| stream.as_fd()),
+        ];
         let [out_ready, err_ready] = match sys::poll::readable(fds, None) {
             Ok(ready) => ready,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -36,13 +36,17 @@ fn state() -> MutexGuard<'static, State> {
 
 impl Dumpable {
     pub(super) fn mapping() -> Self {
-        let mut state = CHANGED.wait_while(state(), |state| state.clearing > 0).unwrap_or_else(PoisonError::into_inner);
+        let mut state = CHANGED
+            .wait_while(state(), |state| state.clearing > 0)
+            .unwrap_or_else(PoisonError::into_inner);
         state.mapping += 1;
         Self::Mapping
     }
 
     pub(super) fn clearing() -> Self {
-        let mut state = CHANGED.wait_while(state(), |state| state.mapping > 0).unwrap_or_else(PoisonError::into_inner);
+        let mut state = CHANGED
+            .wait_while(state(), |state| state.mapping > 0)
+            .unwrap_or_else(PoisonError::into_inner);
         if state.clearing == 0 {
             state.before = sys::prctl::dumpable();
         }

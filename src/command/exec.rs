@@ -35,7 +35,8 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
     let streams = Streams::open(command, &Default::INHERIT)?;
     let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
     let caller = caller.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
-    let materials = Materials { command, prepared: &prepared, joins: &joins, streams: &streams, caller };
+    let materials =
+        Materials { command, prepared: &prepared, joins: &joins, streams: &streams, caller };
 
     let mut enter: Vec<Op<'_>> = joins.ops().collect();
     if !created.is_empty() {
@@ -74,7 +75,9 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
             Some(maps) => maps.failed(map_steps[place].clone(), errno),
             None => Error::new(Step::UidMap).errno(errno),
         },
-        (_, Failure::Clone(errno)) => diagnose::creating(Error::new(Step::UidMap).errno(errno), Namespaces::empty()),
+        (_, Failure::Clone(errno)) => {
+            diagnose::creating(Error::new(Step::UidMap).errno(errno), Namespaces::empty())
+        }
         (_, Failure::Resources(error)) => {
             Error::new(Step::UidMap).errno(error.raw_os_error().unwrap_or(libc::ENOMEM))
         }

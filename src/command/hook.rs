@@ -67,8 +67,12 @@ pub(super) struct Code<'a> {
 
 impl<'a> Code<'a> {
     pub(super) fn new(hooks: &'a mut [Box<Hook>], function: Option<&'a mut Function>) -> Self {
-        let hooks = hooks.iter_mut().map(|hook| Box::new(move || run_hook(hook)) as Box<child::Hook<'a>>).collect();
-        let function = function.map(|function| Box::new(move || run_function(function)) as Box<child::Function<'a>>);
+        let hooks = hooks
+            .iter_mut()
+            .map(|hook| Box::new(move || run_hook(hook)) as Box<child::Hook<'a>>)
+            .collect();
+        let function = function
+            .map(|function| Box::new(move || run_function(function)) as Box<child::Function<'a>>);
         Self { hooks, function }
     }
 

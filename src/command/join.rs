@@ -59,10 +59,13 @@ struct Wanted<'a> {
 
 impl Joins {
     pub(super) fn resolve(joins: &[Join]) -> Result<Self> {
-        let mut resolved = Self { calls: Vec::new(), opened: Vec::new(), kinds: Namespaces::empty() };
+        let mut resolved =
+            Self { calls: Vec::new(), opened: Vec::new(), kinds: Namespaces::empty() };
         match joins {
             [] => {}
-            [Join { kinds, target: Ok(Target::Process(process)) }] => resolved.process(process, *kinds)?,
+            [Join { kinds, target: Ok(Target::Process(process)) }] => {
+                resolved.process(process, *kinds)?
+            }
             joins => resolved.handles(joins)?,
         }
         Ok(resolved)
@@ -71,7 +74,10 @@ impl Joins {
     /// All kinds of one process with one call, which tries the user namespace first and is done or not done as a whole.
     fn process(&mut self, process: &PidFd, kinds: Namespaces) -> Result<()> {
         let pid = process.pid()?.ok_or_else(|| {
-            Error::new(Step::EnterProcess(kinds)).on("(of a pidfd)").errno(libc::ESRCH).because("that process has ended")
+            Error::new(Step::EnterProcess(kinds))
+                .on("(of a pidfd)")
+                .errno(libc::ESRCH)
+                .because("that process has ended")
         })?;
         let here = ProcessNamespaces::current()?;
         // What cannot be compared is entered.
@@ -116,7 +122,11 @@ impl Joins {
             }
         }
         self.calls = before.into_iter().chain(user).chain(after).map(Wanted::call).collect();
-        self.kinds = self.calls.iter().map(|call| call.kinds).fold(Namespaces::empty(), |all, kinds| all | kinds);
+        self.kinds = self
+            .calls
+            .iter()
+            .map(|call| call.kinds)
+            .fold(Namespaces::empty(), |all, kinds| all | kinds);
         Ok(())
     }
 
@@ -137,7 +147,9 @@ impl Joins {
     pub(super) fn failed(&self, fd: RawFd, errno: i32) -> Error {
         let call = self.calls.iter().find(|call| call.fd == fd);
         let (step, name, kinds) = match call {
-            Some(Call { kind: Some(kind), name, kinds, .. }) => (Step::Enter(*kind), name.as_str(), *kinds),
+            Some(Call { kind: Some(kind), name, kinds, .. }) => {
+                (Step::Enter(*kind), name.as_str(), *kinds)
+            }
             Some(Call { name, kinds, .. }) => (Step::EnterProcess(*kinds), name.as_str(), *kinds),
             None => (Step::EnterProcess(self.kinds), "", self.kinds),
         };

@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
-use super::join::Joins;
-use super::hook::Code;
-use super::stdio::Streams;
 use super::builder::MapPolicy;
+use super::hook::Code;
+use super::join::Joins;
+use super::stdio::Streams;
 use super::{Command, Propagation};
 use crate::error::{Error, Result, Step};
 use crate::sys::child::{Exec, Op};
@@ -53,7 +53,8 @@ struct Side {
 
 /// Text without NUL, which was checked.
 fn c_string(text: &OsStr) -> Result<CString> {
-    CString::new(text.as_bytes()).map_err(|_| Error::invalid(format!("{text:?} has a NUL byte in it")))
+    CString::new(text.as_bytes())
+        .map_err(|_| Error::invalid(format!("{text:?} has a NUL byte in it")))
 }
 
 fn addresses(texts: &[CString]) -> Vec<*const c_char> {
@@ -65,10 +66,18 @@ impl Prepared {
         let program = command.get_program();
         let paths = candidates(program, &command.environment.path())?;
         let arg0 = command.arg0.as_deref().unwrap_or(program);
-        let argv = std::iter::once(arg0).chain(command.get_args()).map(c_string).collect::<Result<Vec<_>>>()?;
+        let argv = std::iter::once(arg0)
+            .chain(command.get_args())
+            .map(c_string)
+            .collect::<Result<Vec<_>>>()?;
         let entries = command.environment.entries();
         let envp = entries
-            .map(|entries| entries.iter().map(|entry| c_string(OsStr::from_bytes(entry))).collect::<Result<Vec<_>>>())
+            .map(|entries| {
+                entries
+                    .iter()
+                    .map(|entry| c_string(OsStr::from_bytes(entry)))
+                    .collect::<Result<Vec<_>>>()
+            })
             .transpose()?;
         let mut path_addresses = addresses(&paths);
         path_addresses.pop();
@@ -79,7 +88,11 @@ impl Prepared {
             paths,
             argv,
             envp,
-            directory: command.directory.as_deref().map(|directory| c_string(directory.as_os_str())).transpose()?,
+            directory: command
+                .directory
+                .as_deref()
+                .map(|directory| c_string(directory.as_os_str()))
+                .transpose()?,
             hostname: command.hostname.as_deref().map(|name| name.as_bytes().to_vec()),
             domainname: command.domainname.as_deref().map(|name| name.as_bytes().to_vec()),
             maps: maps(command),
@@ -149,16 +162,29 @@ impl MapFiles {
     /// Of the process that /proc shows under this name.
     pub(super) fn of(process: impl fmt::Display) -> Result<Self> {
         let file = |name: &str| c_string(OsStr::new(&format!("/proc/{process}/{name}")));
-        Ok(Self { uid_map: file("uid_map")?, gid_map: file("gid_map")?, setgroups: file("setgroups")? })
+        Ok(Self {
+            uid_map: file("uid_map")?,
+            gid_map: file("gid_map")?,
+            setgroups: file("setgroups")?,
+        })
     }
 }
 
 impl Maps {
     /// What is to be written, in order.
-    pub(super) fn files<'a>(&'a self, files: &'a MapFiles) -> impl Iterator<Item = (Step, Map<'a>)> {
-        let gid = Map { path: &files.gid_map, text: self.gid.text.as_bytes(), setgroups: Some(&files.setgroups) };
+    pub(super) fn files<'a>(
+        &'a self,
+        files: &'a MapFiles,
+    ) -> impl Iterator<Item = (Step, Map<'a>)> {
+        let gid = Map {
+            path: &files.gid_map,
+            text: self.gid.text.as_bytes(),
+            setgroups: Some(&files.setgroups),
+        };
         let uid = Map { path: &files.uid_map, text: self.uid.text.as_bytes(), setgroups: None };
-        [(Step::GidMap, gid), (Step::UidMap, uid)].into_iter().filter(|(_, map)| !map.text.is_empty())
+        [(Step::GidMap, gid), (Step::UidMap, uid)]
+            .into_iter()
+            .filter(|(_, map)| !map.text.is_empty())
     }
 
     /// Writes them, from the caller's side.
@@ -217,7 +243,8 @@ impl<'a> Materials<'a> {
         let apart = !joined.is_empty() && (joined.contains(Namespaces::PID) || !created.is_empty());
         // Maps cannot be written while the flag is clear that keeps the caller's memory from those in an entered user namespace.
         let guarded = joined.contains(Namespaces::USER);
-        let join_in_copy = joined.contains(Namespaces::TIME) || (guarded && self.prepared.maps.is_some());
+        let join_in_copy =
+            joined.contains(Namespaces::TIME) || (guarded && self.prepared.maps.is_some());
         let program_in_copy = !code.is_empty() || (join_in_copy && !apart);
 
         let mut list = List { first: None, ops: Vec::new(), awake };
@@ -299,7 +326,11 @@ impl<'a> Materials<'a> {
         if command.loopback.unwrap_or(created.contains(Namespaces::NET)) {
             ops.push(Op::Loopback);
         }
-        let default = if created.contains(Namespaces::MOUNT) { Propagation::Private } else { Propagation::Unchanged };
+        let default = if created.contains(Namespaces::MOUNT) {
+            Propagation::Private
+        } else {
+            Propagation::Unchanged
+        };
         if let Some(flags) = mount_flags(command.propagation.unwrap_or(default)) {
             ops.push(Op::Propagation(flags));
         }
@@ -332,7 +363,8 @@ impl<'a> Materials<'a> {
 
     /// Where each descriptor that the program gets is now, and the number it gets.
     pub(super) fn passed(&self) -> Vec<(RawFd, RawFd)> {
-        let streams = self.streams.child.iter().zip(0..).filter_map(|(from, to)| from.map(|from| (from, to)));
+        let streams =
+            self.streams.child.iter().zip(0..).filter_map(|(from, to)| from.map(|from| (from, to)));
         let others = self.command.fds.iter().map(|(to, from)| (from.as_raw_fd(), *to));
         streams.chain(others).collect()
     }
@@ -350,9 +382,17 @@ impl<'a> Materials<'a> {
             Closing::OwnOnly => {
                 let own = self.streams.opened.iter().map(|end| end.as_raw_fd());
                 let given = self.command.fds.iter().map(|(_, fd)| fd.as_raw_fd());
-                let own = own.chain(self.streams.ours()).chain(given).chain(self.joins.fds()).chain(self.caller);
+                let own = own
+                    .chain(self.streams.ours())
+                    .chain(given)
+                    .chain(self.joins.fds())
+                    .chain(self.caller);
                 let unwanted = own.filter(|fd| *fd > 2 && !targets.contains(fd));
-                ops.extend(unwanted.map(|fd| Op::Close { first: fd as u32, last: fd as u32, at_exec: false }));
+                ops.extend(unwanted.map(|fd| Op::Close {
+                    first: fd as u32,
+                    last: fd as u32,
+                    at_exec: false,
+                }));
             }
             Closing::Others | Closing::OthersAtExec => {
                 let at_exec = closing == Closing::OthersAtExec;
@@ -370,20 +410,30 @@ impl<'a> Materials<'a> {
             Op::Hop(_) | Op::UnshareTimeIfLegacy { .. } => {
                 diagnose::creating(error(Step::Clone(command.namespaces)), command.namespaces)
             }
-            Op::Unshare(_) => diagnose::creating(error(Step::Unshare(command.namespaces)), command.namespaces),
-            Op::Undumpable => error(Step::EnterProcess(self.joins.kinds)).on("(guarding the memory)"),
+            Op::Unshare(_) => {
+                diagnose::creating(error(Step::Unshare(command.namespaces)), command.namespaces)
+            }
+            Op::Undumpable => {
+                error(Step::EnterProcess(self.joins.kinds)).on("(guarding the memory)")
+            }
             Op::AwaitMaps { .. } | Op::WriteMap(_) => error(Step::UidMap),
             Op::OwnDescriptors { first } | Op::Close { first, .. } => {
                 error(Step::Fd(*first as RawFd)).on("and up (closing them)")
             }
             Op::ProcessGroup(group) => error(Step::ProcessGroup).on(group.to_string()),
-            Op::Hostname(_) => diagnose::inside(error(Step::Hostname).on(format!("{:?}", command.hostname.as_deref().unwrap_or_default()))),
-            Op::Domainname(_) => {
-                diagnose::inside(error(Step::Domainname).on(format!("{:?}", command.domainname.as_deref().unwrap_or_default())))
-            }
+            Op::Hostname(_) => diagnose::inside(
+                error(Step::Hostname)
+                    .on(format!("{:?}", command.hostname.as_deref().unwrap_or_default())),
+            ),
+            Op::Domainname(_) => diagnose::inside(
+                error(Step::Domainname)
+                    .on(format!("{:?}", command.domainname.as_deref().unwrap_or_default())),
+            ),
             Op::Loopback => diagnose::inside(error(Step::Loopback).on("lo")),
             Op::Propagation(_) => diagnose::propagation(error(Step::Propagation)),
-            Op::Mount { target, .. } => diagnose::mounting_proc(error(Step::Mount(path(target))), command.namespaces),
+            Op::Mount { target, .. } => {
+                diagnose::mounting_proc(error(Step::Mount(path(target))), command.namespaces)
+            }
             Op::Dup { to, .. } | Op::Save { to, .. } | Op::DupSaved { to } => error(Step::Fd(*to)),
             Op::Chdir(directory) => {
                 let error = error(Step::Chdir(path(directory)));
@@ -406,7 +456,9 @@ impl<'a> Materials<'a> {
 
     fn unmapped(&self, error: Error) -> Error {
         if error.raw_os_error() == Some(libc::EINVAL) {
-            return error.because("that id has no mapping in the user namespace of the program: give it one");
+            return error.because(
+                "that id has no mapping in the user namespace of the program: give it one",
+            );
         }
         diagnose::inside(error)
     }
@@ -416,7 +468,12 @@ impl<'a> Materials<'a> {
             return error;
         }
         let base = self.command.get_current_dir().unwrap_or(Path::new(""));
-        let mut found = self.prepared.paths.iter().map(|candidate| base.join(path(candidate))).filter(|path| path.exists());
+        let mut found = self
+            .prepared
+            .paths
+            .iter()
+            .map(|candidate| base.join(path(candidate)))
+            .filter(|path| path.exists());
         diagnose::executing(error, found.next().as_deref())
     }
 }
@@ -469,7 +526,10 @@ fn moves(mut pending: Vec<(RawFd, RawFd)>, ops: &mut Vec<Op<'_>>) {
     let mut aside: Option<RawFd> = None;
     while !pending.is_empty() {
         let needed = |fd: RawFd, place: usize| {
-            pending.iter().enumerate().any(|(other, (from, _))| other != place && *from == fd && aside != Some(fd))
+            pending
+                .iter()
+                .enumerate()
+                .any(|(other, (from, _))| other != place && *from == fd && aside != Some(fd))
         };
         let free = (0..pending.len()).find(|place| !needed(pending[*place].1, *place));
         match free {

@@ -37,8 +37,13 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
     // Where it cannot be had, a caller that dies at the wrong moment leaves a child that waits.
     let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
     let caller_fd = caller.as_ref().map(|caller| caller.as_raw_fd());
-    let materials =
-        Materials { command, prepared: &prepared, joins: &joins, streams: &streams, caller: caller_fd };
+    let materials = Materials {
+        command,
+        prepared: &prepared,
+        joins: &joins,
+        streams: &streams,
+        caller: caller_fd,
+    };
     let program = run(&materials, code)?;
     let pidfd = PidFd::known(program.pidfd);
     let pid = match u32::try_from(program.pid) {
@@ -76,7 +81,8 @@ fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {
 /// Writes the maps of a child of the caller's, which waits for that.
 fn write_maps(maps: &Maps, child: BorrowedFd<'_>, pid: Option<i32>) -> Result<()> {
     // A /proc of another pid namespace has the child under another number, and a stranger under this one.
-    let own = fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == process::id().to_string().as_str());
+    let own = fs::read_link("/proc/self")
+        .is_ok_and(|link| link.as_os_str() == process::id().to_string().as_str());
     let number = match pid {
         Some(pid) if own => u32::try_from(pid).ok(),
         _ => PidFd::known(child.try_clone_to_owned().map_err(|error| {
@@ -104,11 +110,16 @@ fn explain(materials: &Materials<'_>, ops: &[Op<'_>], failure: Failure<Error>) -
             None => Error::new(Step::Clone(set)).errno(errno),
         },
         Failure::Died(place, status) => {
-            let step = ops.get(place).map(|op| materials.failed(op, 0).step().clone()).unwrap_or(Step::Clone(set));
-            let how = status.map_or_else(|| "it was killed".to_owned(), |status| format!("it ended with {status}"));
+            let step = ops
+                .get(place)
+                .map(|op| materials.failed(op, 0).step().clone())
+                .unwrap_or(Step::Clone(set));
+            let how = status.map_or_else(
+                || "it was killed".to_owned(),
+                |status| format!("it ended with {status}"),
+            );
             Error::new(step).because(format!("{how} in the middle of this step"))
         }
         Failure::Help(error) => error,
     }
 }
-

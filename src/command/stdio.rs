@@ -80,7 +80,8 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn open(command: &Command, default: &Default) -> Result<Self> {
-        let mut streams = Self { child: [None; 3], opened: Vec::new(), stdin: None, stdout: None, stderr: None };
+        let mut streams =
+            Self { child: [None; 3], opened: Vec::new(), stdin: None, stdout: None, stderr: None };
         let stdin = command.stdin.as_ref().unwrap_or(default.stdin);
         let stdout = command.stdout.as_ref().unwrap_or(default.others);
         let stderr = command.stderr.as_ref().unwrap_or(default.others);

@@ -70,16 +70,20 @@ fn settings_without_namespace(command: &Command, entered: Namespaces) -> Result<
             return Ok(());
         }
         let name = needs.iter_names().next().map_or("", |(name, _)| name);
-        Err(Error::invalid(format!("{what}, but not in a namespace of its own: add `Namespaces::{name}`")))
+        Err(Error::invalid(format!(
+            "{what}, but not in a namespace of its own: add `Namespaces::{name}`"
+        )))
     };
     let any = created | entered;
     let hostname = command.hostname.as_deref().map(|name| format!("the hostname {name:?} is set"));
     check(hostname.is_some(), hostname.as_deref().unwrap_or(""), Namespaces::UTS, any)?;
-    let domainname = command.domainname.as_deref().map(|name| format!("the domainname {name:?} is set"));
+    let domainname =
+        command.domainname.as_deref().map(|name| format!("the domainname {name:?} is set"));
     check(domainname.is_some(), domainname.as_deref().unwrap_or(""), Namespaces::UTS, any)?;
     let lo = command.loopback == Some(true);
     check(lo, "the loopback interface is brought up", Namespaces::NET, any)?;
-    let spread = command.propagation.is_some_and(|propagation| propagation != Propagation::Unchanged);
+    let spread =
+        command.propagation.is_some_and(|propagation| propagation != Propagation::Unchanged);
     check(spread, "the propagation of all mounts is set", Namespaces::MOUNT, any)?;
     check(command.mount_proc == Some(true), "/proc is mounted", Namespaces::MOUNT, any)?;
     // The ids of a namespace that exists are mapped already, so entering one is not enough.
@@ -137,12 +141,17 @@ fn ids(command: &Command) -> Result<()> {
     let groups = command.groups.iter().flatten().map(|id| ("supplementary group", *id));
     for (what, id) in uid.into_iter().chain(gid).chain(groups) {
         if id == NO_ID {
-            return Err(Error::invalid(format!("{id} is no {what} id: they are 0 to {}", NO_ID - 1)));
+            return Err(Error::invalid(format!(
+                "{id} is no {what} id: they are 0 to {}",
+                NO_ID - 1
+            )));
         }
     }
     let groups = command.groups.as_ref().map_or(0, Vec::len);
     if groups > MAX_GROUPS {
-        return Err(Error::invalid(format!("{groups} supplementary groups are too many: the kernel takes {MAX_GROUPS}")));
+        return Err(Error::invalid(format!(
+            "{groups} supplementary groups are too many: the kernel takes {MAX_GROUPS}"
+        )));
     }
     match command.process_group {
         Some(group) if group < 0 => Err(Error::invalid(format!(
@@ -154,13 +163,18 @@ fn ids(command: &Command) -> Result<()> {
 
 fn descriptors(command: &Command) -> Result<()> {
     let streams = [&command.stdin, &command.stdout, &command.stderr];
-    let mut taken: Vec<i32> = (0..).zip(streams).filter(|(_, stream)| stream.is_some()).map(|(fd, _)| fd).collect();
+    let mut taken: Vec<i32> =
+        (0..).zip(streams).filter(|(_, stream)| stream.is_some()).map(|(fd, _)| fd).collect();
     for (target, _) in &command.fds {
         if *target < 0 {
-            return Err(Error::invalid(format!("{target} is no descriptor number: they are 0 and up")));
+            return Err(Error::invalid(format!(
+                "{target} is no descriptor number: they are 0 and up"
+            )));
         }
         if taken.contains(target) {
-            return Err(Error::invalid(format!("two descriptors are passed under the number {target}: only one can be")));
+            return Err(Error::invalid(format!(
+                "two descriptors are passed under the number {target}: only one can be"
+            )));
         }
         taken.push(*target);
     }

@@ -190,8 +190,12 @@ fn done(result: Result<usize, Errno>) -> Result<(), Errno> {
 fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno> {
     match op {
         Op::OwnDescriptors { first } => close_range::own_table(*first),
-        Op::Enter { fd, kind } => done(call(libc::SYS_setns, [*fd as usize, *kind as usize, 0, 0, 0, 0])),
-        Op::EnterProcess { fd, set } => done(call(libc::SYS_setns, [*fd as usize, *set as usize, 0, 0, 0, 0])),
+        Op::Enter { fd, kind } => {
+            done(call(libc::SYS_setns, [*fd as usize, *kind as usize, 0, 0, 0, 0]))
+        }
+        Op::EnterProcess { fd, set } => {
+            done(call(libc::SYS_setns, [*fd as usize, *set as usize, 0, 0, 0, 0]))
+        }
         Op::Undumpable => prctl::prctl(libc::PR_SET_DUMPABLE, 0).map(drop),
         // `replay` does it.
         Op::Hop(_) => Ok(()),
@@ -204,20 +208,24 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         Op::AwaitMaps { caller } => await_maps(*caller, shared),
         Op::WriteMap(map) => map.write(),
         Op::ProcessGroup(group) => done(call(libc::SYS_setpgid, [0, *group as usize, 0, 0, 0, 0])),
-        Op::Hostname(name) => {
-            done(call(libc::SYS_sethostname, [name.as_ptr().expose_provenance(), name.len(), 0, 0, 0, 0]))
-        }
-        Op::Domainname(name) => {
-            done(call(libc::SYS_setdomainname, [name.as_ptr().expose_provenance(), name.len(), 0, 0, 0, 0]))
-        }
+        Op::Hostname(name) => done(call(
+            libc::SYS_sethostname,
+            [name.as_ptr().expose_provenance(), name.len(), 0, 0, 0, 0],
+        )),
+        Op::Domainname(name) => done(call(
+            libc::SYS_setdomainname,
+            [name.as_ptr().expose_provenance(), name.len(), 0, 0, 0, 0],
+        )),
         Op::Loopback => loopback(),
         Op::Propagation(flags) => mount(c"none", c"/", c"", *flags),
         Op::Mount { source, target, fstype, flags } => mount(source, target, fstype, *flags),
         Op::Dup { from, to } => dup(*from, *to),
         Op::Save { fd, above, .. } => {
             let above = (*above + 1) as usize;
-            *saved = call(libc::SYS_fcntl, [*fd as usize, libc::F_DUPFD_CLOEXEC as usize, above, 0, 0, 0])?
-                as RawFd;
+            *saved = call(
+                libc::SYS_fcntl,
+                [*fd as usize, libc::F_DUPFD_CLOEXEC as usize, above, 0, 0, 0],
+            )? as RawFd;
             Ok(())
         }
         Op::DupSaved { to } => {
@@ -225,7 +233,9 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
             done(call(libc::SYS_close, [*saved as usize, 0, 0, 0, 0, 0]))
         }
         Op::Close { first, last, at_exec } => close_range::close_range(*first, *last, *at_exec),
-        Op::Chdir(path) => done(call(libc::SYS_chdir, [path.as_ptr().expose_provenance(), 0, 0, 0, 0, 0])),
+        Op::Chdir(path) => {
+            done(call(libc::SYS_chdir, [path.as_ptr().expose_provenance(), 0, 0, 0, 0, 0]))
+        }
         Op::Groups(groups) => setgroups(groups),
         Op::DropGroups { may_be_denied } => {
             if call(ids::GETUID, [0; 6])? != 0 {
@@ -236,13 +246,18 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
                 result => result,
             }
         }
-        Op::Gid(id) => done(call(ids::SETRESGID, [*id as usize, *id as usize, *id as usize, 0, 0, 0])),
-        Op::Uid(id) => done(call(ids::SETRESUID, [*id as usize, *id as usize, *id as usize, 0, 0, 0])),
+        Op::Gid(id) => {
+            done(call(ids::SETRESGID, [*id as usize, *id as usize, *id as usize, 0, 0, 0]))
+        }
+        Op::Uid(id) => {
+            done(call(ids::SETRESUID, [*id as usize, *id as usize, *id as usize, 0, 0, 0]))
+        }
         Op::Signals => signals(),
         Op::PreExec(hook) => hook().map_err(Errno),
         Op::Exec(exec) => Err(execute(exec)),
         Op::Call(function) => {
-            let ready = |now| shared.state().compare_exchange(now, state::READY, SeqCst, SeqCst).is_ok();
+            let ready =
+                |now| shared.state().compare_exchange(now, state::READY, SeqCst, SeqCst).is_ok();
             if !ready(state::RUNNING) && !ready(state::RELEASED) {
                 // Whoever should hear of it is gone.
                 exit(1);
@@ -255,14 +270,24 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
 
 /// System calls for ids of 32 bits; the older architectures have them under other names.
 mod ids {
-    #[cfg(any(target_arch = "x86", target_arch = "arm", target_arch = "m68k", target_arch = "sparc"))]
+    #[cfg(any(
+        target_arch = "x86",
+        target_arch = "arm",
+        target_arch = "m68k",
+        target_arch = "sparc"
+    ))]
     mod numbers {
         pub(super) const GETUID: libc::c_long = libc::SYS_getuid32;
         pub(super) const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
         pub(super) const SETRESGID: libc::c_long = libc::SYS_setresgid32;
         pub(super) const SETRESUID: libc::c_long = libc::SYS_setresuid32;
     }
-    #[cfg(not(any(target_arch = "x86", target_arch = "arm", target_arch = "m68k", target_arch = "sparc")))]
+    #[cfg(not(any(
+        target_arch = "x86",
+        target_arch = "arm",
+        target_arch = "m68k",
+        target_arch = "sparc"
+    )))]
     mod numbers {
         pub(super) const GETUID: libc::c_long = libc::SYS_getuid;
         pub(super) const SETGROUPS: libc::c_long = libc::SYS_setgroups;
@@ -280,7 +305,8 @@ fn setgroups(groups: &[u32]) -> Result<(), Errno> {
 }
 
 fn mount(source: &CStr, target: &CStr, fstype: &CStr, flags: c_ulong) -> Result<(), Errno> {
-    let [source, target, fstype] = [source, target, fstype].map(|text| text.as_ptr().expose_provenance());
+    let [source, target, fstype] =
+        [source, target, fstype].map(|text| text.as_ptr().expose_provenance());
     done(call(libc::SYS_mount, [source, target, fstype, flags as usize, 0, 0]))
 }
 
@@ -313,7 +339,10 @@ fn await_maps(caller: RawFd, shared: &Shared) -> Result<(), Errno> {
 /// netdevice(7). Any socket will do for the request, so where there is no IPv4 a local one.
 fn loopback() -> Result<(), Errno> {
     let socket = |domain: c_int| {
-        call(libc::SYS_socket, [domain as usize, (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize, 0, 0, 0, 0])
+        call(
+            libc::SYS_socket,
+            [domain as usize, (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize, 0, 0, 0, 0],
+        )
     };
     let socket = socket(libc::AF_INET).or_else(|_| socket(libc::AF_UNIX))?;
     /// The part of `ifreq` that these requests use, and room for the rest.
@@ -325,10 +354,11 @@ fn loopback() -> Result<(), Errno> {
     }
     let mut request = Request { name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0", flags: 0, rest: [0; 3] };
     let address = (&raw mut request).expose_provenance();
-    let result = call(libc::SYS_ioctl, [socket, libc::SIOCGIFFLAGS as usize, address, 0, 0, 0]).and_then(|_| {
-        request.flags |= libc::IFF_UP as libc::c_short;
-        call(libc::SYS_ioctl, [socket, libc::SIOCSIFFLAGS as usize, address, 0, 0, 0])
-    });
+    let result = call(libc::SYS_ioctl, [socket, libc::SIOCGIFFLAGS as usize, address, 0, 0, 0])
+        .and_then(|_| {
+            request.flags |= libc::IFF_UP as libc::c_short;
+            call(libc::SYS_ioctl, [socket, libc::SIOCSIFFLAGS as usize, address, 0, 0, 0])
+        });
     let _ = call(libc::SYS_close, [socket, 0, 0, 0, 0, 0]);
     done(result)
 }
@@ -341,7 +371,10 @@ fn signals() -> Result<(), Errno> {
     let default = [0usize; 8];
     for signal in 1..=LAST {
         if signal != libc::SIGKILL as usize && signal != libc::SIGSTOP as usize {
-            call(libc::SYS_rt_sigaction, [signal, default.as_ptr().expose_provenance(), 0, super::signal::SET_SIZE, 0, 0])?;
+            call(
+                libc::SYS_rt_sigaction,
+                [signal, default.as_ptr().expose_provenance(), 0, super::signal::SET_SIZE, 0, 0],
+            )?;
         }
     }
     super::signal::set_mask(&super::signal::EMPTY)
@@ -352,11 +385,26 @@ fn execute(exec: &Exec<'_>) -> Errno {
     let envp = if exec.envp.is_null() { environ() } else { exec.envp };
     let mut error = Errno(libc::ENOENT);
     for path in exec.paths {
-        let result = call(libc::SYS_execve, [path.expose_provenance(), exec.argv.as_ptr().expose_provenance(), envp.expose_provenance(), 0, 0, 0]);
+        let result = call(
+            libc::SYS_execve,
+            [
+                path.expose_provenance(),
+                exec.argv.as_ptr().expose_provenance(),
+                envp.expose_provenance(),
+                0,
+                0,
+                0,
+            ],
+        );
         match result {
             Err(Errno(libc::EACCES)) => error = Errno(libc::EACCES),
             Err(Errno(
-                libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT,
+                libc::ENOENT
+                | libc::ENOTDIR
+                | libc::ENAMETOOLONG
+                | libc::ESTALE
+                | libc::ENODEV
+                | libc::ETIMEDOUT,
             )) if exec.paths.len() > 1 => {}
             Err(errno) => return errno,
             Ok(_) => {}

@@ -137,7 +137,8 @@ unsafe fn clone3_or_older(
     }
     shared.legacy.store(1, SeqCst);
     // The older call reads the bit of NEWTIME as part of the exit signal.
-    let flags = (flags & !(CLONE_CLEAR_SIGHAND | CLONE_NEWTIME)) as usize | spec.exit_signal as usize;
+    let flags =
+        (flags & !(CLONE_CLEAR_SIGHAND | CLONE_NEWTIME)) as usize | spec.exit_signal as usize;
     // A pidfd is written where the id would be, so there is only one of the two.
     let (flags, tid) = match words.pidfd {
         0 => (flags, words.tid),
@@ -196,7 +197,9 @@ mod arch {
         arg: *mut c_void,
     ) -> Result<i32, Errno> {
         // SAFETY: clone(2)'s arguments in this architecture's order: flags, stack, parent_tid, child_tid, tls.
-        unsafe { clone(libc::SYS_clone, [flags, stack.expose_provenance(), tid, alive, 0], entry, arg) }
+        unsafe {
+            clone(libc::SYS_clone, [flags, stack.expose_provenance(), tid, alive, 0], entry, arg)
+        }
     }
 }
 
@@ -246,7 +249,9 @@ mod arch {
         arg: *mut c_void,
     ) -> Result<i32, Errno> {
         // SAFETY: clone(2)'s arguments in this architecture's order: flags, stack, parent_tid, tls, child_tid.
-        unsafe { clone(libc::SYS_clone, [flags, stack.expose_provenance(), tid, 0, alive], entry, arg) }
+        unsafe {
+            clone(libc::SYS_clone, [flags, stack.expose_provenance(), tid, 0, alive], entry, arg)
+        }
     }
 }
 

@@ -16,7 +16,10 @@ fn call(number: libc::c_long, args: [usize; 6]) -> Result<usize, Errno> {
 
 /// A descriptor table of its own, without those from `first` on: they are not even copied.
 pub(super) fn own_table(first: c_uint) -> Result<(), Errno> {
-    match call(libc::SYS_close_range, [first as usize, c_uint::MAX as usize, CLOSE_RANGE_UNSHARE, 0, 0, 0]) {
+    match call(
+        libc::SYS_close_range,
+        [first as usize, c_uint::MAX as usize, CLOSE_RANGE_UNSHARE, 0, 0, 0],
+    ) {
         Err(Errno(libc::ENOSYS | libc::EPERM | libc::EINVAL)) => {
             call(libc::SYS_unshare, [libc::CLONE_FILES as usize, 0, 0, 0, 0, 0])?;
             each_open(first, c_uint::MAX, |fd| {
@@ -33,7 +36,10 @@ pub(super) fn close_range(first: c_uint, last: c_uint, at_exec: bool) -> Result<
     match call(libc::SYS_close_range, [first as usize, last as usize, flags, 0, 0, 0]) {
         Err(Errno(libc::ENOSYS | libc::EPERM | libc::EINVAL)) => each_open(first, last, |fd| {
             let _ = if at_exec {
-                call(libc::SYS_fcntl, [fd, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize, 0, 0, 0])
+                call(
+                    libc::SYS_fcntl,
+                    [fd, libc::F_SETFD as usize, libc::FD_CLOEXEC as usize, 0, 0, 0],
+                )
             } else {
                 call(libc::SYS_close, [fd, 0, 0, 0, 0, 0])
             };
@@ -46,7 +52,9 @@ pub(super) fn close_range(first: c_uint, last: c_uint, at_exec: bool) -> Result<
 fn each_open(first: c_uint, last: c_uint, f: impl Fn(usize)) -> Result<(), Errno> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
     let path = c"/proc/self/fd".as_ptr().expose_provenance();
-    let Ok(directory) = call(libc::SYS_openat, [libc::AT_FDCWD as usize, path, flags as usize, 0, 0, 0]) else {
+    let Ok(directory) =
+        call(libc::SYS_openat, [libc::AT_FDCWD as usize, path, flags as usize, 0, 0, 0])
+    else {
         let mut limit = [0u64; 2];
         let resource = libc::RLIMIT_NOFILE as usize;
         call(libc::SYS_prlimit64, [0, resource, 0, limit.as_mut_ptr().expose_provenance(), 0, 0])?;
@@ -59,11 +67,15 @@ fn each_open(first: c_uint, last: c_uint, f: impl Fn(usize)) -> Result<(), Errno
     loop {
         let address = buffer.as_mut_ptr().expose_provenance();
         let filled = call(libc::SYS_getdents64, [directory, address, buffer.len(), 0, 0, 0])?;
-        let Some(mut entries) = buffer.get(..filled).filter(|entries| !entries.is_empty()) else { break };
+        let Some(mut entries) = buffer.get(..filled).filter(|entries| !entries.is_empty()) else {
+            break;
+        };
         // linux_dirent64: inode and offset of 8 bytes each, the record's length of 2, the type of 1, the name.
         while let Some([low, high]) = entries.get(16..18) {
             let length = u16::from_ne_bytes([*low, *high]) as usize;
-            let (Some(name), Some(next)) = (entries.get(19..length), entries.get(length..)) else { break };
+            let (Some(name), Some(next)) = (entries.get(19..length), entries.get(length..)) else {
+                break;
+            };
             if let Some(fd) = number(name) {
                 if fd != directory && fd >= first as usize && fd <= last as usize {
                     f(fd);

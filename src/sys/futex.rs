@@ -12,7 +12,14 @@ pub(crate) fn wait(word: &AtomicU32, value: u32) {
     let _ = unsafe {
         syscall(
             libc::SYS_futex,
-            [word.as_ptr().expose_provenance(), libc::FUTEX_WAIT as usize, value as usize, timeout.expose_provenance(), 0, 0],
+            [
+                word.as_ptr().expose_provenance(),
+                libc::FUTEX_WAIT as usize,
+                value as usize,
+                timeout.expose_provenance(),
+                0,
+                0,
+            ],
         )
     };
 }
@@ -21,7 +28,17 @@ pub(crate) fn wait(word: &AtomicU32, value: u32) {
 pub(crate) fn wake(word: &AtomicU32) {
     // SAFETY: the address is only a name here; nothing is read or written.
     let _ = unsafe {
-        syscall(libc::SYS_futex, [word.as_ptr().expose_provenance(), libc::FUTEX_WAKE as usize, i32::MAX as usize, 0, 0, 0])
+        syscall(
+            libc::SYS_futex,
+            [
+                word.as_ptr().expose_provenance(),
+                libc::FUTEX_WAKE as usize,
+                i32::MAX as usize,
+                0,
+                0,
+                0,
+            ],
+        )
     };
 }
 

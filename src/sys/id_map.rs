@@ -35,7 +35,8 @@ fn write(path: &CStr, text: &[u8]) -> Result<(), Errno> {
     let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
     let path = path.as_ptr().expose_provenance();
     let file = call(libc::SYS_openat, [libc::AT_FDCWD as usize, path, flags, 0, 0, 0])?;
-    let result = call(libc::SYS_write, [file, text.as_ptr().expose_provenance(), text.len(), 0, 0, 0]);
+    let result =
+        call(libc::SYS_write, [file, text.as_ptr().expose_provenance(), text.len(), 0, 0, 0]);
     let _ = call(libc::SYS_close, [file, 0, 0, 0, 0, 0]);
     match result {
         Ok(written) if written != text.len() => Err(Errno(libc::EIO)),

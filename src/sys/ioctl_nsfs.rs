@@ -104,7 +104,9 @@ pub(crate) fn pid_outside(namespace: BorrowedFd<'_>, pid: u32) -> io::Result<u32
 
 fn translate(namespace: BorrowedFd<'_>, number: libc::Ioctl, pid: u32) -> io::Result<u32> {
     // SAFETY: these requests carry the id itself as their argument.
-    let result = unsafe { libc::ioctl(namespace.as_raw_fd(), ior::<c_int>(number), libc::c_ulong::from(pid)) };
+    let result = unsafe {
+        libc::ioctl(namespace.as_raw_fd(), ior::<c_int>(number), libc::c_ulong::from(pid))
+    };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }

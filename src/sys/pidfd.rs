@@ -36,7 +36,9 @@ pub(crate) unsafe fn take(number: RawFd) -> OwnedFd {
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
     let info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: takes numbers, and a null for "as kill(2)".
-    if unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, 0) } != 0 {
+    if unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, 0) }
+        != 0
+    {
         return Err(io::Error::last_os_error());
     }
     Ok(())
@@ -83,7 +85,10 @@ const INFO_EXIT: u64 = 1 << 3;
 /// `PIDFD_GET_INFO`. ENOTTY before Linux 6.13, ESRCH for a process that is gone.
 fn info(pidfd: BorrowedFd<'_>, mask: u64) -> io::Result<Info> {
     let mut info = Info { mask, ..Info::default() };
-    let request = super::ioctl_nsfs::READ_WRITE | ((size_of::<Info>() as libc::Ioctl) << 16) | (0xff << 8) | 11;
+    let request = super::ioctl_nsfs::READ_WRITE
+        | ((size_of::<Info>() as libc::Ioctl) << 16)
+        | (0xff << 8)
+        | 11;
     // SAFETY: the request carries the size of what it may fill.
     if unsafe { libc::ioctl(pidfd.as_raw_fd(), request, &raw mut info) } != 0 {
         return Err(io::Error::last_os_error());

@@ -13,7 +13,9 @@ pub(super) fn is_readable_now(fd: RawFd) -> Result<bool, Errno> {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let entry = (&raw mut entry).expose_provenance();
     // SAFETY: one entry and a time, both on this frame.
-    let ready = unsafe { syscall(libc::SYS_ppoll, [entry, 1, (&raw const now).expose_provenance(), 0, 0, 0]) }?;
+    let ready = unsafe {
+        syscall(libc::SYS_ppoll, [entry, 1, (&raw const now).expose_provenance(), 0, 0, 0])
+    }?;
     Ok(ready > 0)
 }
 

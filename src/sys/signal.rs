@@ -22,7 +22,13 @@ pub(super) fn set_mask(set: &Set) -> Result<(), Errno> {
 fn exchange_mask(set: &Set, old: usize) -> Result<(), Errno> {
     let how = libc::SIG_SETMASK as usize;
     // SAFETY: `set` is borrowed for the call; `old` is 0 or the address of a `Set` to fill.
-    unsafe { syscall(libc::SYS_rt_sigprocmask, [how, set.as_ptr().expose_provenance(), old, SET_SIZE, 0, 0]) }.map(drop)
+    unsafe {
+        syscall(
+            libc::SYS_rt_sigprocmask,
+            [how, set.as_ptr().expose_provenance(), old, SET_SIZE, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// All signals blocked in this thread until it is dropped: a handler that ran in a child that shares this
@@ -65,7 +71,12 @@ impl Dispositions {
     pub(crate) fn restore(&self) {
         for (action, signal) in self.0.iter().zip(1usize..) {
             // SAFETY: puts back what the kernel gave for this very signal of this process.
-            let _ = unsafe { syscall(libc::SYS_rt_sigaction, [signal, action.as_ptr().expose_provenance(), 0, SET_SIZE, 0, 0]) };
+            let _ = unsafe {
+                syscall(
+                    libc::SYS_rt_sigaction,
+                    [signal, action.as_ptr().expose_provenance(), 0, SET_SIZE, 0, 0],
+                )
+            };
         }
     }
 }

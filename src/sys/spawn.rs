@@ -110,7 +110,8 @@ pub(crate) fn spawn<E>(
         if specs[process].is(libc::CLONE_VM) {
             // A copy goes on on the stack of the process it copies, and may run a function that wants room.
             let copied_next = specs.get(process + 1).is_some_and(|next| !next.is(libc::CLONE_VM));
-            let stack = if copied_next { Stack::large() } else { Stack::take() }.map_err(Failure::Resources)?;
+            let stack = if copied_next { Stack::large() } else { Stack::take() }
+                .map_err(Failure::Resources)?;
             specs[process].stack = stack.top();
             stacks.push(stack);
         }
@@ -130,7 +131,11 @@ pub(crate) fn spawn<E>(
         let outcome = match unsafe { start(&first, &mut rest) } {
             Err(Errno(errno)) => Err(Failure::Clone(errno)),
             Ok(pid) => {
-                let helped = if attended { attend(shared, &mut help, (last == 0).then_some(pid)) } else { Ok(()) };
+                let helped = if attended {
+                    attend(shared, &mut help, (last == 0).then_some(pid))
+                } else {
+                    Ok(())
+                };
                 settle(shared, last);
                 helped
             }
@@ -190,7 +195,8 @@ fn give_help<E>(
 
 /// Ends the wait of [`Op::AwaitMaps`], or saves the child from it.
 fn release(shared: &Shared) {
-    let release = |from| shared.state().compare_exchange(from, state::RELEASED, SeqCst, SeqCst).is_ok();
+    let release =
+        |from| shared.state().compare_exchange(from, state::RELEASED, SeqCst, SeqCst).is_ok();
     if !release(state::RUNNING) && release(state::WAITING) {
         futex::wake(shared.state());
     }
@@ -200,7 +206,9 @@ fn release(shared: &Shared) {
 /// exec'd or is gone, or was killed, when this is called.
 fn settle(shared: &Shared, last: usize) {
     for process in 0..=last {
-        let (Some(alive), Some(pid)) = (shared.alive(process), shared.pid(process)) else { continue };
+        let (Some(alive), Some(pid)) = (shared.alive(process), shared.pid(process)) else {
+            continue;
+        };
         let pid = pid.load(SeqCst);
         let exists = pid != 0 || (process == last && shared.pidfd().is_some());
         if process > 0 && exists {
@@ -235,7 +243,10 @@ fn finish<E>(
         (None, Err(failure)) => failure,
         (None, Ok(())) => match pidfd {
             Some(pidfd) if arrived => {
-                return Ok(Program { pidfd, pid: shared.pid(last).map_or(0, |pid| pid.load(SeqCst)) });
+                return Ok(Program {
+                    pidfd,
+                    pid: shared.pid(last).map_or(0, |pid| pid.load(SeqCst)),
+                });
             }
             _ => Failure::Died(begun, None),
         },
@@ -276,7 +287,9 @@ pub(crate) fn replace_self(replacement: Replacement<'_, '_>) -> (Part, Failure<(
     let failure = if map.is_empty() { replay_self(enter) } else { replay_self_mapped(enter, map) };
     let failure = match failure {
         Some(failure) => failure,
-        None => (Part::Rest, replay_self(rest).map_or(Failure::Died(0, None), |(_, failure)| failure)),
+        None => {
+            (Part::Rest, replay_self(rest).map_or(Failure::Died(0, None), |(_, failure)| failure))
+        }
     };
     dispositions.restore();
     failure

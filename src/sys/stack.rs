@@ -99,7 +99,8 @@ impl Stack {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let stack = Self { base: NonNull::new(base.cast()).expect("mmap never maps at 0 unasked"), len };
+        let stack =
+            Self { base: NonNull::new(base.cast()).expect("mmap never maps at 0 unasked"), len };
         // SAFETY: the first page of a mapping that is ours and that nobody uses yet.
         if unsafe { libc::mprotect(base, page, libc::PROT_NONE) } != 0 {
             return Err(io::Error::last_os_error());

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::process::ExitStatus;
 use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 /// Waits for the child of a pidfd, and reaps it. `None`: `block` is false and it runs on. Passes over signals.
 pub(crate) fn wait_pidfd(pidfd: BorrowedFd<'_>, block: bool) -> io::Result<Option<ExitStatus>> {
@@ -21,7 +21,9 @@ pub(crate) fn is_pidfd(fd: BorrowedFd<'_>) -> io::Result<bool> {
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
     // SAFETY: fills `info`.
-    if unsafe { libc::waitid(libc::P_PIDFD, fd.as_raw_fd() as libc::id_t, &raw mut info, flags) } == 0 {
+    if unsafe { libc::waitid(libc::P_PIDFD, fd.as_raw_fd() as libc::id_t, &raw mut info, flags) }
+        == 0
+    {
         return Ok(true);
     }
     match io::Error::last_os_error() {
@@ -31,7 +33,11 @@ pub(crate) fn is_pidfd(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-fn wait(which: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> io::Result<Option<ExitStatus>> {
+fn wait(
+    which: libc::idtype_t,
+    id: libc::id_t,
+    flags: libc::c_int,
+) -> io::Result<Option<ExitStatus>> {
     // SAFETY: plain integers, for which zero is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // A child that has not exec'd sends no SIGCHLD, and is waited for only with `__WALL`.

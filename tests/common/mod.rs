@@ -43,20 +43,28 @@ impl Need {
             Self::Root => (!is_root()).then(|| "needs root".to_owned()),
             Self::User => is_root().then(|| "needs an ordinary user".to_owned()),
             Self::UserNamespaces => {
-                let here = StdCommand::new("unshare").args(["--user", "true"]).stderr(StdStdio::null()).status();
+                let here = StdCommand::new("unshare")
+                    .args(["--user", "true"])
+                    .stderr(StdStdio::null())
+                    .status();
                 let here = here.is_ok_and(|status| status.success());
-                (!here).then(|| "needs user namespaces, which `unshare --user true` does not get here".to_owned())
+                (!here).then(|| {
+                    "needs user namespaces, which `unshare --user true` does not get here"
+                        .to_owned()
+                })
             }
             Self::Program(program) => {
                 let path = std::env::var_os("PATH").unwrap_or_default();
-                let here = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+                let here =
+                    std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
                 (!here).then(|| format!("needs the program {program}"))
             }
         }
     }
 
     fn is_declared(self) -> bool {
-        std::env::var("LINUX_NAMESPACES_EXPECT").is_ok_and(|list| list.split(',').any(|name| name == self.name()))
+        std::env::var("LINUX_NAMESPACES_EXPECT")
+            .is_ok_and(|list| list.split(',').any(|name| name == self.name()))
     }
 }
 
@@ -71,7 +79,9 @@ pub(crate) fn test_with(name: &str, needs: &'static [Need], body: fn()) -> Trial
         for need in needs {
             if let Some(reason) = need.missing() {
                 if need.is_declared() {
-                    return Err(Failed::from(format!("{reason}, and LINUX_NAMESPACES_EXPECT declares it")));
+                    return Err(Failed::from(format!(
+                        "{reason}, and LINUX_NAMESPACES_EXPECT declares it"
+                    )));
                 }
                 return Ok(Completion::ignored_with(reason));
             }
@@ -171,7 +181,8 @@ impl Footprint {
             .filter_map(|entry| {
                 let target = fs::read_link(entry.path()).ok()?;
                 // The directory that is being read is one of them.
-                (!target.ends_with("fd")).then(|| format!("{} {}", entry.file_name().display(), target.display()))
+                (!target.ends_with("fd"))
+                    .then(|| format!("{} {}", entry.file_name().display(), target.display()))
             })
             .collect();
         let threads: Vec<_> = fs::read_dir("/proc/self/task").expect("threads").flatten().collect();
@@ -185,7 +196,9 @@ impl Footprint {
             children,
             threads: threads.len(),
             mounts: fs::read_to_string("/proc/self/mountinfo").expect("mounts").lines().count(),
-            namespaces: linux_namespaces::ProcessNamespaces::current().expect("namespaces").to_string(),
+            namespaces: linux_namespaces::ProcessNamespaces::current()
+                .expect("namespaces")
+                .to_string(),
             directory: std::env::current_dir().expect("working directory"),
             // SAFETY: asks for a number.
             dumpable: unsafe { libc::prctl(libc::PR_GET_DUMPABLE) },
