@@ -1,5 +1,259 @@
-//! Written next.
+//! Spawning from a process that gives no quarter: threads that allocate, a timer that interrupts, much memory.
+//!
+//! `LINUX_NAMESPACES_STRESS` sets the number of spawns of each test; the default takes seconds.
+
 mod common;
+
+use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use common::{Footprint, Need, in_own_process, is_root, test, test_with, with_user};
+use linux_namespaces::{Command, Namespaces, Step, flags::*};
+
 fn main() {
-    common::run(&[], vec![]);
+    common::run(
+        &[
+            ("busy_process", busy_process),
+            ("failures_among_successes", failures_among_successes),
+            ("large_caller", large_caller),
+            ("writers_and_droppers", writers_and_droppers),
+        ],
+        vec![
+            test_with("spawns_from_a_busy_process", &[Need::UserNamespaces], || in_own_process_with_one_arena("busy_process")),
+            test_with("a_third_fail_and_nothing_is_left", &[Need::UserNamespaces], || {
+                in_own_process_with_one_arena("failures_among_successes");
+            }),
+            test("the_cost_does_not_grow_with_the_callers_memory", || in_own_process("large_caller")),
+            test_with("id_maps_beside_children_that_clear_the_dumpable_flag", &[Need::UserNamespaces], || {
+                in_own_process("writers_and_droppers");
+            }),
+        ],
+    );
+}
+
+fn spawns() -> usize {
+    std::env::var("LINUX_NAMESPACES_STRESS").ok().and_then(|number| number.parse().ok()).unwrap_or(300)
+}
+
+/// All threads share one arena of malloc, and so one lock.
+fn in_own_process_with_one_arena(name: &str) {
+    let output = common::case(name).env("MALLOC_ARENA_MAX", "1").output().unwrap();
+    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+}
+
+/// xorshift64: the same numbers every time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+}
+
+static TICKS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn tick(_: libc::c_int) {
+    TICKS.fetch_add(1, Relaxed);
+}
+
+/// SIGALRM every 300 µs from now on, without SA_RESTART.
+fn start_ticking() {
+    // SAFETY: plain integers.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = tick as *const () as usize;
+    // SAFETY: the handler only adds to an atomic.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()) }, 0);
+    let every = libc::timeval { tv_sec: 0, tv_usec: 300 };
+    let timer = libc::itimerval { it_interval: every, it_value: every };
+    // SAFETY: a timer that is read.
+    assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) }, 0);
+}
+
+fn stop_ticking() {
+    // SAFETY: plain integers.
+    let timer: libc::itimerval = unsafe { std::mem::zeroed() };
+    // SAFETY: a timer that is read.
+    assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) }, 0);
+}
+
+/// Runs `body` while 32 threads allocate and free.
+fn beside_busy_threads(body: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for seed in 1..=32 {
+            let stop = &stop;
+            scope.spawn(move || {
+                let mut numbers = Numbers(seed * 7919);
+                let mut kept: Vec<Vec<u8>> = Vec::new();
+                while !stop.load(Relaxed) {
+                    let size = numbers.next(5000) as usize;
+                    kept.push(vec![seed as u8; size]);
+                    if kept.len() > 20 {
+                        let gone = kept.swap_remove(numbers.next(20) as usize);
+                        assert!(gone.iter().all(|byte| *byte == seed as u8), "memory was overwritten");
+                    }
+                }
+            });
+        }
+        body();
+        stop.store(true, Relaxed);
+    });
+}
+
+fn busy_process() {
+    let sets = [Namespaces::empty(), UTS, PID, PID | NS, USER, USER | PID | NS, Namespaces::all()];
+    start_ticking();
+    beside_busy_threads(|| {
+        std::thread::scope(|scope| {
+            for seed in 1..=2 {
+                scope.spawn(move || {
+                    let mut numbers = Numbers(seed);
+                    for _ in 0..spawns() {
+                        let set = match sets[numbers.next(sets.len() as u64) as usize] {
+                            set if set.is_empty() => set,
+                            set => with_user(set),
+                        };
+                        let code = numbers.next(256);
+                        let mut command = common::sh(&format!("exit {code}"));
+                        let status = command.namespaces(set).status().unwrap_or_else(|error| panic!("{set}: {error}"));
+                        assert_eq!(status.code(), Some(code as i32), "{set}");
+                    }
+                });
+            }
+        });
+    });
+    stop_ticking();
+    assert!(TICKS.load(Relaxed) > 100, "the timer did not interrupt anything");
+}
+
+fn failures_among_successes() {
+    // What a first spawn sets up for good is not a leak.
+    let _ = common::sh("true").namespaces(with_user(PID)).status().unwrap();
+    let before = Footprint::now();
+    beside_busy_threads(|| {
+        std::thread::scope(|scope| {
+            for seed in 1..=4 {
+                scope.spawn(move || {
+                    let mut numbers = Numbers(seed * 31);
+                    for _ in 0..spawns() / 2 {
+                        one_of_many(&mut numbers);
+                    }
+                });
+            }
+        });
+    });
+    before.assert_unchanged();
+}
+
+fn one_of_many(numbers: &mut Numbers) {
+    let set = with_user(Namespaces::from_bits_truncate(numbers.next(1 << 31) as u32) - NET);
+    let mut command = Command::new("/bin/true");
+    command.namespaces(set);
+    let expected = match numbers.next(9) {
+        0 => {
+            command = Command::new("/no/such/program");
+            command.namespaces(set);
+            Some(Step::Exec("/no/such/program".into()))
+        }
+        1 => {
+            command.current_dir("/no/such/directory");
+            Some(Step::Chdir("/no/such/directory".into()))
+        }
+        2 => {
+            // A group in a session of another's, or none at all.
+            command.process_group(i32::MAX);
+            Some(Step::ProcessGroup)
+        }
+        3 => {
+            let null = File::open("/dev/null").unwrap();
+            command.fd(3 + numbers.next(30) as i32, null);
+            None
+        }
+        4 => {
+            let output = common::sh("echo out; echo err >&2; exit 3").namespaces(set).output().unwrap();
+            assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+            assert_eq!(output.status.code(), Some(3));
+            return;
+        }
+        5 => {
+            let mut child = common::sh("kill -KILL $$; read line").namespaces(set - PID).spawn().unwrap();
+            assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+            return;
+        }
+        _ => None,
+    };
+    match (command.status(), expected) {
+        (Ok(status), None) => assert!(status.success(), "{status}"),
+        (Err(error), Some(step)) => assert_eq!(error.step(), &step, "{error}"),
+        (result, expected) => panic!("{command:?} gave {result:?}, not {expected:?}"),
+    }
+}
+
+fn median(command: &mut Command) -> Duration {
+    let mut times: Vec<_> = (0..101)
+        .map(|_| {
+            let start = Instant::now();
+            assert!(command.status().unwrap().success());
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// A copy of 1 GiB of page tables takes about 40 ms, 200 times the spawn; so a factor of 3 tells the two apart
+/// however busy the machine is.
+fn large_caller() {
+    let mut commands = [Namespaces::empty(), with_user(PID), with_user(PID | NS)].map(|set| {
+        let mut command = Command::new("/bin/true");
+        command.namespaces(set);
+        command
+    });
+    let small: Vec<_> = commands.iter_mut().map(median).collect();
+    let mut memory = vec![0u8; 1 << 30];
+    let offset = memory.as_ptr().align_offset(4096);
+    let pages = &mut memory[offset..];
+    // SAFETY: advice on memory of our own: small pages, which are what makes a copy dear.
+    assert_eq!(unsafe { libc::madvise(pages.as_mut_ptr().cast(), pages.len(), libc::MADV_NOHUGEPAGE) }, 0);
+    memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    for (command, small) in commands.iter_mut().zip(small) {
+        let large = median(command);
+        assert!(large < small * 3, "{command:?}: {large:?} with 1 GiB, {small:?} without");
+    }
+    std::hint::black_box(&memory);
+}
+
+/// Entering a user namespace clears a flag of the whole process for a moment, without which another thread could not write
+/// the maps of its child.
+fn writers_and_droppers() {
+    let before = Footprint::now();
+    let mut target = common::sh("read line");
+    let target = target.namespaces(USER | UTS).map_root_user().stdin(linux_namespaces::Stdio::piped()).spawn();
+    let mut target = target.unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let pidfd = target.pidfd();
+            scope.spawn(move || {
+                for _ in 0..spawns() / 3 {
+                    let mut command = common::sh("true");
+                    if thread % 2 == 0 {
+                        command.namespaces(USER);
+                    } else if is_root() && thread == 1 {
+                        command.uid(65534);
+                    } else {
+                        command.enter_process(pidfd, USER | UTS);
+                    }
+                    assert!(command.status().unwrap().success());
+                }
+            });
+        }
+    });
+    target.wait().unwrap();
+    drop(target);
+    before.assert_unchanged();
 }

@@ -171,7 +171,6 @@ mod arch {
                 "syscall",
                 "test rax, rax",
                 "jnz 2f",
-                "xor ebp, ebp",
                 "mov rdi, {arg}",
                 "call {entry}",
                 "ud2",
@@ -223,7 +222,6 @@ mod arch {
             std::arch::asm!(
                 "svc 0",
                 "cbnz x0, 2f",
-                "mov x29, xzr",
                 "mov x0, {arg}",
                 "blr {entry}",
                 "brk #1",

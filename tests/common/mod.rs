@@ -182,7 +182,7 @@ impl Footprint {
                 let target = fs::read_link(entry.path()).ok()?;
                 // The directory that is being read is one of them.
                 (!target.ends_with("fd"))
-                    .then(|| format!("{} {}", entry.file_name().display(), target.display()))
+                    .then(|| format!("{} {}", entry.file_name().to_string_lossy(), target.display()))
             })
             .collect();
         let threads: Vec<_> = fs::read_dir("/proc/self/task").expect("threads").flatten().collect();
@@ -208,6 +208,11 @@ impl Footprint {
 
     /// Fails if anything was left behind since.
     pub(crate) fn assert_unchanged(&self) {
+        // The kernel shows a thread for a moment after it was joined.
+        let start = std::time::Instant::now();
+        while Self::now().threads > self.threads && start.elapsed().as_secs() < 5 {
+            std::thread::yield_now();
+        }
         assert_eq!(&Self::now(), self, "something was left behind");
     }
 }
