@@ -1,27 +1,101 @@
-//! Linux namespaces behind safe, typed APIs.
-#![cfg_attr(docsrs, feature(doc_cfg))]
+//! Linux namespaces behind safe, typed APIs: run a program in new ones, enter existing ones, look at what there is.
+//!
+//! ```no_run
+//! use linux_namespaces::{Command, flags::*};
+//! # fn main() -> linux_namespaces::Result<()> {
+//! Command::new("ps").namespaces(PID | NS).spawn()?.wait()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | To | there is |
+//! | --- | --- |
+//! | name kinds | [`Namespaces`] (a set), [`flags`], [`NamespaceKind`] |
+//! | run a program, or a function, in new or existing namespaces | [`Command`], [`Child`], [`Stdio`] |
+//! | look | [`ProcessNamespaces`], [`NamespaceId`], [`Namespace`] (a handle), [`PidFd`] |
+//! | move the calling thread | [`unshare()`], [`setns()`], [`setns_process`] |
+//! | know why not | [`Error`], with its [`Step`], [`Cause`] and hint |
+//!
+//! What it does not do: seccomp filters, Landlock, resource limits, container images, virtual Ethernet and routing. Those are
+//! other crates' business, and can be combined with this one through [`Command::pre_exec`] and handles.
+//!
+//! # Two pitfalls
+//! **Threads.** unshare(2) and setns(2) move one thread of a process, and some kinds only a process that has no other.
+//! [`Command`] has neither problem: it sets up the namespaces in the child, from any thread, with any other threads running, and the
+//! caller stays where it is. Only a function in place of a program ([`Command::from_fn`]) needs a caller with one thread.
+//!
+//! **PID 1.** The first process of a pid namespace is its init: when it ends, all others are killed; it inherits orphans and should
+//! wait for them; and a signal that it has no handler for does nothing to it, Ctrl-C and SIGTERM included. SIGKILL from outside,
+//! as by [`Child::kill`], always works.
+//!
+//! # What happens in the child, in this order
+//! 1. enter existing namespaces, create new ones, wait for the id maps;
+//! 2. process group; host and domain name; loopback interface;
+//! 3. propagation of mounts; `/proc`;
+//! 4. descriptors; working directory;
+//! 5. groups, group id, user id;
+//! 6. signal dispositions and mask; `pre_exec` hooks; exec.
+//!
+//! Everything is prepared and checked before the clone. From then on the child only replays it, with raw system calls: no
+//! allocation, no lock, no panic. It shares the caller's memory meanwhile, so the cost of a spawn does not depend on how much
+//! of that there is. What fails is reported as an [`Error`] of the spawn, and then nothing is left.
+//!
+//! # What is used where the kernel has it
+//! Linux 5.4 is the oldest supported kernel. Newer interfaces are tried, and their absence is noticed by the kernel's answer, never by its version.
+//!
+//! | Interface | since Linux | without it |
+//! | --- | --- | --- |
+//! | clone3(2) | 5.3, unless a seccomp filter refuses it | clone(2); a new time namespace by unshare(2) in the child, which a function cannot have |
+//! | `CLONE_CLEAR_SIGHAND` | 5.5 | handlers are reset one by one |
+//! | time namespaces | 5.6 | an error with [`Cause::Kernel`] |
+//! | setns(2) with a pidfd ([`setns_process`], [`Command::enter_process`]) | 5.8 | an error; [`Command::enter`] with handles works |
+//! | close_range(2) | 5.9 | the descriptors in `/proc/self/fd` are closed one by one |
+//! | `PIDFD_GET_*_NAMESPACE` | 6.11 | `/proc/<pid>/ns` |
+//! | `NS_GET_PID_IN_PIDNS` and its kin | 6.11 | `NSpid` in `/proc/<pid>/status` |
+//! | `PIDFD_GET_INFO` | 6.13 | `/proc/self/fdinfo` |
+//! | the exit status of a pidfd | 6.15 | no status for a child that somebody else has waited for |
+//! | `NS_GET_ID` | 6.18 | [`Namespace::unique_id`] is `None` |
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(target_os = "linux"))]
 compile_error!(
     "linux-namespaces works on Linux only: namespaces are a feature of the Linux kernel."
 );
 
+// Elsewhere the one sentence above is all there is to say.
+#[cfg(target_os = "linux")]
 mod command;
+#[cfg(target_os = "linux")]
 mod diagnose;
+#[cfg(target_os = "linux")]
 mod error;
+#[cfg(target_os = "linux")]
 mod id_map;
+#[cfg(target_os = "linux")]
 mod kind;
+#[cfg(target_os = "linux")]
 mod namespace;
+#[cfg(target_os = "linux")]
 mod process;
+#[cfg(target_os = "linux")]
 mod setns;
+#[cfg(target_os = "linux")]
 mod sys;
+#[cfg(target_os = "linux")]
 mod unshare;
 
-pub use command::{Child, Command, Propagation, Stdio};
-pub use error::{Cause, Error, Result, Step};
-pub use id_map::IdRange;
-pub use kind::{NamespaceKind, Namespaces, flags};
-pub use namespace::{Namespace, NamespaceId};
-pub use process::{PidFd, ProcessNamespaces};
-pub use setns::{setns, setns_process};
-pub use unshare::unshare;
+#[cfg(target_os = "linux")]
+pub use self::{
+    command::{Child, Command, Propagation, Stdio},
+    error::{Cause, Error, Result, Step},
+    id_map::IdRange,
+    kind::{NamespaceKind, Namespaces, flags},
+    namespace::{Namespace, NamespaceId},
+    process::{PidFd, ProcessNamespaces},
+    setns::{setns, setns_process},
+    unshare::unshare,
+};
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::error::{At as _, Error, Result, Step};
 use crate::{NamespaceKind, sys};
 
-/// Kind, device and inode of a namespace: what `/proc/<pid>/ns/*` shows. `Display` is "pid:[4026531836]".
+/// Kind, device and inode of a namespace: what `/proc/<pid>/ns/*` shows. `Display` is `pid:[4026531836]`.
 ///
 /// It is an identity as long as something holds the namespace: a process in it, a [`Namespace`], a bind mount. After
 /// that the kernel uses the inode again. [`Namespace::unique_id`] is never used again.

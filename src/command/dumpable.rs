@@ -3,7 +3,7 @@
 //! The kernel clears it when such a child changes its ids, and this crate clears it before such a child
 //! enters a user namespace, so that nobody in there can reach the caller's memory through the child. It has
 //! to be put back afterwards. And while it is clear an ordinary user's id maps cannot be written, for
-//! the files below /proc/<pid> are then root's. So the two do not happen at the same time.
+//! the files below `/proc/<pid>` are then root's. So the two do not happen at the same time.
 #![forbid(unsafe_code)]
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -92,6 +92,21 @@ pub(super) unsafe fn clone(
     result
 }
 
+/// `struct clone_args`, in its first size, which every kernel with clone3 takes.
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+const _: () = assert!(size_of::<CloneArgs>() == 64);
+
 /// Addresses for the kernel to write to; 0 for none.
 struct Words {
     pidfd: usize,
@@ -110,13 +125,14 @@ unsafe fn clone3_or_older(
     arg: *mut c_void,
 ) -> Result<i32, Errno> {
     if arch::HAS_CLONE3 && !CLONE3_MISSING.load(Relaxed) {
-        // SAFETY: `clone_args` is plain integers.
-        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-        args.flags = flags;
-        args.pidfd = words.pidfd as u64;
-        args.child_tid = words.alive as u64;
-        args.parent_tid = words.tid as u64;
-        args.exit_signal = spec.exit_signal as u64;
+        let mut args = CloneArgs {
+            flags,
+            pidfd: words.pidfd as u64,
+            child_tid: words.alive as u64,
+            parent_tid: words.tid as u64,
+            exit_signal: spec.exit_signal as u64,
+            ..CloneArgs::default()
+        };
         if !spec.stack.is_null() {
             // The kernel adds the two: all that counts is where the stack begins, at its top.
             let size = 4096;
@@ -124,7 +140,7 @@ unsafe fn clone3_or_older(
             args.stack_size = size as u64;
         }
         shared.legacy.store(0, SeqCst);
-        let raw = [(&raw const args).expose_provenance(), size_of::<libc::clone_args>(), 0, 0, 0];
+        let raw = [(&raw const args).expose_provenance(), size_of::<CloneArgs>(), 0, 0, 0];
         // SAFETY: the arguments are clone3's; the rest is the caller's promise.
         match unsafe { arch::clone(libc::SYS_clone3, raw, entry, arg) } {
             Err(Errno(errno @ (libc::ENOSYS | libc::EPERM | libc::EINVAL | libc::E2BIG))) => {
