@@ -17,9 +17,11 @@ struct State {
     clearing: usize,
     /// What it was before the first of those.
     before: Option<u32>,
+    /// Spawns that wait for the others to be done.
+    waiting: usize,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { mapping: 0, clearing: 0, before: None });
+static STATE: Mutex<State> = Mutex::new(State { mapping: 0, clearing: 0, before: None, waiting: 0 });
 static CHANGED: Condvar = Condvar::new();
 
 /// What a spawn does with the flag; until this is dropped.
@@ -34,19 +36,25 @@ fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The state, once `others` are none.
+fn state_without(others: impl Fn(&State) -> usize) -> MutexGuard<'static, State> {
+    let mut state = state();
+    state.waiting += 1;
+    while others(&state) > 0 {
+        state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+    state.waiting -= 1;
+    state
+}
+
 impl Dumpable {
     pub(super) fn mapping() -> Self {
-        let mut state = CHANGED
-            .wait_while(state(), |state| state.clearing > 0)
-            .unwrap_or_else(PoisonError::into_inner);
-        state.mapping += 1;
+        state_without(|state| state.clearing).mapping += 1;
         Self::Mapping
     }
 
     pub(super) fn clearing() -> Self {
-        let mut state = CHANGED
-            .wait_while(state(), |state| state.mapping > 0)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = state_without(|state| state.mapping);
         if state.clearing == 0 {
             state.before = sys::prctl::dumpable();
         }
@@ -74,8 +82,9 @@ impl Drop for Dumpable {
                 state.clearing == 0
             }
         };
+        let awaited = state.waiting > 0;
         drop(state);
-        if last {
+        if last && awaited {
             CHANGED.notify_all();
         }
     }

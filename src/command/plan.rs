@@ -274,12 +274,15 @@ impl<'a> Materials<'a> {
         if self.prepared.maps.is_some() {
             ops.push(Op::AwaitMaps { caller: self.caller.unwrap_or(-1) });
         }
+        let highest = self.highest_needed();
         if shares_table {
-            ops.push(Op::OwnDescriptors { first: (self.highest_needed() + 1) as u32 });
+            ops.push(Op::OwnDescriptors { first: (highest + 1) as u32 });
         }
         let closing = match (self.command.inherit_fds, code.function.is_some(), code.is_empty()) {
             (_, true, _) => Closing::OwnOnly,
             (true, ..) => Closing::Nothing,
+            // They are not even copied to the new table.
+            (false, _, true) if highest == 2 => Closing::Nothing,
             (false, _, true) => Closing::Others,
             (false, _, false) => Closing::OthersAtExec,
         };
@@ -369,6 +372,7 @@ impl<'a> Materials<'a> {
         streams.chain(others).collect()
     }
 
+    /// Of the descriptors that are passed; 2 if there are none above.
     fn highest_needed(&self) -> RawFd {
         self.passed().into_iter().map(|(from, _)| from).fold(2, RawFd::max)
     }
@@ -502,7 +506,7 @@ impl List<'_> {
 /// What becomes of descriptors that are not passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Closing {
-    /// Those that are not close-on-exec are inherited.
+    /// Those that are still there and not close-on-exec are inherited.
     Nothing,
     /// For a function: what it owns stays.
     OwnOnly,
