@@ -21,7 +21,8 @@ struct State {
     waiting: usize,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { mapping: 0, clearing: 0, before: None, waiting: 0 });
+static STATE: Mutex<State> =
+    Mutex::new(State { mapping: 0, clearing: 0, before: None, waiting: 0 });
 static CHANGED: Condvar = Condvar::new();
 
 /// What a spawn does with the flag; until this is dropped.

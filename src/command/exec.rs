@@ -30,8 +30,9 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
     if created.contains(Namespaces::USER) {
         crate::unshare::wait_for_single_thread();
     }
-    let prepared = Prepared::new(command)?;
     let joins = Joins::resolve(&command.joins)?;
+    // The process that writes the maps has not entered anything: see `validate_exec`.
+    let prepared = Prepared::new(command, Namespaces::empty())?;
     let streams = Streams::open(command, &Default::INHERIT)?;
     let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
     let caller = caller.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
@@ -57,7 +58,7 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
     let closing = if command.inherit_fds { Closing::Nothing } else { Closing::OthersAtExec };
     let mut rest = Vec::new();
     materials.set_up(&mut rest, closing);
-    rest.push(Op::Signals);
+    rest.push(Op::Unblock);
     for hook in &mut code.hooks {
         rest.push(Op::PreExec(&mut **hook));
     }

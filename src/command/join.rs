@@ -130,6 +130,16 @@ impl Joins {
         Ok(())
     }
 
+    /// What enters the user namespace alone.
+    pub(super) fn user_op<'a>(&self) -> Option<Op<'a>> {
+        let user = Namespaces::USER.bits() as i32;
+        let call = self.calls.iter().find(|call| call.kinds.contains(Namespaces::USER))?;
+        Some(match call.kind {
+            Some(_) => Op::Enter { fd: call.fd, kind: user },
+            None => Op::EnterProcess { fd: call.fd, set: user },
+        })
+    }
+
     /// Whether the program is cloned by a process in another pid namespace than the caller's: see `plan`.
     pub(super) fn numbers_differ(&self, created: Namespaces) -> bool {
         self.kinds.contains(Namespaces::PID) && created.contains(Namespaces::PID)

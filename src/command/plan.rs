@@ -16,7 +16,7 @@ use super::{Command, Propagation};
 use crate::error::{Error, Result, Step};
 use crate::sys::child::{Exec, Op};
 use crate::sys::clone::{CLONE_CLEAR_SIGHAND, Spec};
-use crate::sys::id_map::Map;
+use crate::sys::id_map::{Inside, Map, Text};
 use crate::{IdRange, Namespaces, diagnose, id_map, sys};
 
 /// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
@@ -46,7 +46,10 @@ pub(super) struct Maps {
 /// One of the two files.
 #[derive(Clone, Debug)]
 struct Side {
+    /// Empty for no map.
     text: String,
+    /// The default, for a namespace inside one that is entered: the id has another number there.
+    own_inside: Option<Inside>,
     /// It maps the caller's own id and no other.
     own_only: bool,
 }
@@ -62,7 +65,7 @@ fn addresses(texts: &[CString]) -> Vec<*const c_char> {
 }
 
 impl Prepared {
-    pub(super) fn new(command: &Command) -> Result<Self> {
+    pub(super) fn new(command: &Command, joined: Namespaces) -> Result<Self> {
         let program = command.get_program();
         let paths = candidates(program, &command.environment.path())?;
         let arg0 = command.arg0.as_deref().unwrap_or(program);
@@ -95,7 +98,7 @@ impl Prepared {
                 .transpose()?,
             hostname: command.hostname.as_deref().map(|name| name.as_bytes().to_vec()),
             domainname: command.domainname.as_deref().map(|name| name.as_bytes().to_vec()),
-            maps: maps(command),
+            maps: maps(command, joined),
         })
     }
 
@@ -109,11 +112,15 @@ impl Prepared {
     }
 }
 
+/// The longest name of a file.
+const NAME_MAX: usize = 255;
+
 /// Where execvp(3) would look: the program as it is if it has a slash, or else in every directory of `path`, of
 /// which an empty one is the working directory.
 fn candidates(program: &OsStr, path: &OsStr) -> Result<Vec<CString>> {
     let name = program.as_bytes();
-    if name.contains(&b'/') || name.is_empty() {
+    // A name too long for any directory is not looked for either.
+    if name.contains(&b'/') || name.is_empty() || name.len() > NAME_MAX {
         return Ok(vec![c_string(program)?]);
     }
     let directories = path.as_bytes().split(|byte| *byte == b':');
@@ -129,23 +136,29 @@ fn candidates(program: &OsStr, path: &OsStr) -> Result<Vec<CString>> {
         .collect()
 }
 
-fn maps(command: &Command) -> Option<Maps> {
+fn maps(command: &Command, joined: Namespaces) -> Option<Maps> {
     if !command.namespaces.contains(Namespaces::USER) {
         return None;
     }
     let (uid, gid) = sys::process::effective_ids();
     let side = |ranges: &Option<Vec<IdRange>>, id: u32| {
-        let default = match command.map {
-            None | Some(MapPolicy::Current) => Some(IdRange { inside: id, outside: id, count: 1 }),
-            Some(MapPolicy::Root) => Some(IdRange { inside: 0, outside: id, count: 1 }),
+        let inside = match command.map {
+            None | Some(MapPolicy::Current) => Some(Inside::Same),
+            Some(MapPolicy::Root) => Some(Inside::Root),
             Some(MapPolicy::Unmapped) => None,
         };
-        let ranges = match (ranges, &default) {
-            (Some(ranges), _) => ranges.as_slice(),
-            (None, default) => default.as_slice(),
-        };
-        let own_only = matches!(ranges, [range] if range.outside == id && range.count == 1);
-        Side { text: id_map::text(ranges), own_only }
+        let default = inside.map(|inside| IdRange {
+            inside: if inside == Inside::Root { 0 } else { id },
+            outside: id,
+            count: 1,
+        });
+        let given = ranges.as_deref();
+        let ranges = given.unwrap_or(default.as_slice());
+        Side {
+            text: id_map::text(ranges),
+            own_inside: inside.filter(|_| given.is_none() && joined.contains(Namespaces::USER)),
+            own_only: matches!(ranges, [range] if range.outside == id && range.count == 1),
+        }
     };
     let maps = Maps { uid: side(&command.uid_map, uid), gid: side(&command.gid_map, gid) };
     (!maps.uid.text.is_empty() || !maps.gid.text.is_empty()).then_some(maps)
@@ -178,13 +191,19 @@ impl Maps {
     ) -> impl Iterator<Item = (Step, Map<'a>)> {
         let gid = Map {
             path: &files.gid_map,
-            text: self.gid.text.as_bytes(),
+            text: self.gid.own_inside.map_or(Text::Lines(self.gid.text.as_bytes()), Text::OwnGroup),
             setgroups: Some(&files.setgroups),
         };
-        let uid = Map { path: &files.uid_map, text: self.uid.text.as_bytes(), setgroups: None };
-        [(Step::GidMap, gid), (Step::UidMap, uid)]
+        let uid = Map {
+            path: &files.uid_map,
+            text: self.uid.own_inside.map_or(Text::Lines(self.uid.text.as_bytes()), Text::OwnUser),
+            setgroups: None,
+        };
+        let (gid, uid) = ((&self.gid, Step::GidMap, gid), (&self.uid, Step::UidMap, uid));
+        [gid, uid]
             .into_iter()
-            .filter(|(_, map)| !map.text.is_empty())
+            .filter(|(side, ..)| !side.text.is_empty())
+            .map(|(_, step, map)| (step, map))
     }
 
     /// Writes them, from the caller's side.
@@ -197,7 +216,11 @@ impl Maps {
 
     pub(super) fn failed(&self, step: Step, errno: i32) -> Error {
         let side = if step == Step::UidMap { &self.uid } else { &self.gid };
-        let error = Error::new(step).on(format!("{:?}", side.text.trim_end())).errno(errno);
+        let operand = match side.own_inside {
+            Some(_) => "of the own id".to_owned(),
+            None => format!("{:?}", side.text.trim_end()),
+        };
+        let error = Error::new(step).on(operand).errno(errno);
         diagnose::mapping(error, side.own_only)
     }
 }
@@ -241,7 +264,8 @@ impl<'a> Materials<'a> {
         let has_function = code.function.is_some();
         let awake = self.prepared.maps.is_some() || has_function;
         let apart = !joined.is_empty() && (joined.contains(Namespaces::PID) || !created.is_empty());
-        // Maps cannot be written while the flag is clear that keeps the caller's memory from those in an entered user namespace.
+        // The maps of a user namespace inside an entered one cannot be written while that flag is clear which keeps the caller's
+        // memory from those in there; so they get a copy at the most.
         let guarded = joined.contains(Namespaces::USER);
         let join_in_copy =
             joined.contains(Namespaces::TIME) || (guarded && self.prepared.maps.is_some());
@@ -288,7 +312,7 @@ impl<'a> Materials<'a> {
         };
         self.set_up(&mut ops, closing);
         // A copy may take signals at once, and what its hooks make of them stays.
-        ops.push(Op::Signals);
+        ops.extend([Op::Dispositions, Op::Unblock]);
         for hook in &mut code.hooks {
             ops.push(Op::PreExec(&mut **hook));
         }
@@ -450,7 +474,7 @@ impl<'a> Materials<'a> {
             Op::DropGroups { .. } => diagnose::inside(error(Step::Groups).on("[]")),
             Op::Gid(gid) => self.unmapped(error(Step::Gid).on(gid.to_string())),
             Op::Uid(uid) => self.unmapped(error(Step::Uid).on(uid.to_string())),
-            Op::Signals => error(Step::Signal),
+            Op::Dispositions | Op::Unblock => error(Step::Signal).on("dispositions and mask"),
             Op::PreExec(_) if errno == 0 => Error::new(Step::PreExec).because("it panicked"),
             Op::PreExec(_) => error(Step::PreExec),
             Op::Exec(_) => self.not_executed(error(Step::Exec(command.get_program().into()))),

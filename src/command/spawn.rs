@@ -12,7 +12,7 @@ use super::join::Joins;
 use super::plan::{MapFiles, Maps, Materials, Plan, Prepared};
 use super::stdio::{Default, Streams};
 use super::{Command, validate};
-use crate::error::{Error, Result, Step};
+use crate::error::{At as _, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::spawn::{Failure, Program};
 use crate::{PidFd, diagnose, sys};
@@ -31,8 +31,8 @@ pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
 }
 
 fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<Child> {
-    let prepared = Prepared::new(command)?;
     let joins = Joins::resolve(&command.joins)?;
+    let prepared = Prepared::new(command, joins.kinds)?;
     let streams = Streams::open(command, default)?;
     // Where it cannot be had, a caller that dies at the wrong moment leaves a child that waits.
     let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
@@ -57,14 +57,20 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
 fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {
     let Plan { first, mut ops, clears_dumpable } = materials.plan(code);
     let maps = materials.prepared.maps.as_ref();
-    let mut dumpable = match (maps, clears_dumpable) {
-        (Some(_), _) => Some(Dumpable::mapping()),
-        (None, true) => Some(Dumpable::clearing()),
-        (None, false) => None,
+    let user = materials.joins.user_op();
+    let mut dumpable = match maps {
+        // A child with maps inside an entered user namespace has a copy of the memory, and a flag of its own.
+        Some(_) if user.is_none() => Some(Dumpable::mapping()),
+        None if clears_dumpable => Some(Dumpable::clearing()),
+        _ => None,
     };
-    let mut write_maps = |child: BorrowedFd<'_>, pid: Option<i32>| {
+    let mut help = |child: BorrowedFd<'_>, pid: Option<i32>| {
         let Some(maps) = maps else { return Ok(()) };
-        write_maps(maps, child, pid)?;
+        let files = MapFiles::of(number_in_proc(child, pid)?)?;
+        match materials.joins.user_op() {
+            Some(enter) => write_from_inside(materials, maps, &files, enter)?,
+            None => maps.write(&files)?,
+        }
         dumpable = None;
         if clears_dumpable {
             dumpable = Some(Dumpable::clearing());
@@ -72,30 +78,56 @@ fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {
         Ok(())
     };
     let result = match maps {
-        Some(_) => sys::spawn::spawn(first, &mut ops, Some(&mut write_maps)),
+        Some(_) => sys::spawn::spawn(first, &mut ops, Some(&mut help)),
         None => sys::spawn::spawn::<Error>(first, &mut ops, None),
     };
     result.map_err(|failure| explain(materials, &ops, failure))
 }
 
-/// Writes the maps of a child of the caller's, which waits for that.
-fn write_maps(maps: &Maps, child: BorrowedFd<'_>, pid: Option<i32>) -> Result<()> {
-    // A /proc of another pid namespace has the child under another number, and a stranger under this one.
+/// The number of a child that waits for its maps, as the mounted /proc has it. That may be the /proc of another pid
+/// namespace, where the number `pid` that the caller knows would be a stranger's.
+fn number_in_proc(child: BorrowedFd<'_>, pid: Option<i32>) -> Result<u32> {
     let own = fs::read_link("/proc/self")
         .is_ok_and(|link| link.as_os_str() == process::id().to_string().as_str());
     let number = match pid {
         Some(pid) if own => u32::try_from(pid).ok(),
-        _ => PidFd::known(child.try_clone_to_owned().map_err(|error| {
-            Error::new(Step::UidMap).errno(error.raw_os_error().unwrap_or(libc::EMFILE))
-        })?)
-        .pid_in_proc()?,
+        _ => {
+            let copy = child.try_clone_to_owned().at(|| Step::UidMap)?;
+            PidFd::known(copy).pid_in_proc()?
+        }
     };
-    let Some(number) = number else {
-        return Err(Error::new(Step::UidMap)
-            .errno(libc::ESRCH)
-            .because("the mounted /proc does not show the child: mount that of the caller's own pid namespace"));
-    };
-    maps.write(&MapFiles::of(number)?)
+    number.ok_or_else(|| {
+        Error::new(Step::UidMap).errno(libc::ESRCH).because(
+            "the mounted /proc does not show the child: mount that of the caller's own pid namespace",
+        )
+    })
+}
+
+/// The maps of a user namespace may be written from itself or from the one around it; which is an entered one here.
+fn write_from_inside<'a>(
+    materials: &Materials<'_>,
+    maps: &'a Maps,
+    files: &'a MapFiles,
+    enter: Op<'a>,
+) -> Result<()> {
+    let (steps, writes): (Vec<_>, Vec<_>) = maps.files(files).unzip();
+    let mut ops = vec![Op::Undumpable, enter];
+    let before = ops.len();
+    ops.extend(writes.into_iter().map(Op::WriteMap));
+    let _dumpable = Dumpable::clearing();
+    sys::spawn::run_helper(&mut ops).map_err(|failure| match failure {
+        Failure::Op(place, errno) if place >= before => {
+            maps.failed(steps[place - before].clone(), errno)
+        }
+        Failure::Op(place, errno) => materials.failed(&ops[place], errno),
+        Failure::Clone(errno) => Error::new(Step::UidMap).errno(errno),
+        Failure::Resources(error) => {
+            Err::<(), _>(error).at(|| Step::UidMap).expect_err("built as an error")
+        }
+        Failure::Died(..) | Failure::Help(()) => {
+            Error::new(Step::UidMap).because("the process that writes it was killed")
+        }
+    })
 }
 
 fn explain(materials: &Materials<'_>, ops: &[Op<'_>], failure: Failure<Error>) -> Error {

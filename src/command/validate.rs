@@ -36,6 +36,11 @@ pub(super) fn validate_exec(command: &Command) -> Result<()> {
             "a process keeps its pid namespace, so `exec` cannot put the program in another one: use `spawn`",
         ));
     }
+    if (command.namespaces & entered).contains(Namespaces::USER) {
+        return Err(Error::invalid(
+            "`exec` cannot create a user namespace inside one that it enters: use `spawn`, or enter it first",
+        ));
+    }
     Ok(())
 }
 
@@ -116,8 +121,10 @@ fn texts(command: &Command) -> Result<()> {
         check("the argument", arg)?;
     }
     for (key, value) in command.environment.changes() {
+        // One that is removed is passed on to nobody.
+        let Some(value) = value else { continue };
         check("the environment variable", key)?;
-        check("the environment value", value.unwrap_or_default())?;
+        check("the environment value", value)?;
     }
     if let Some(directory) = &command.directory {
         check("the directory", directory.as_os_str())?;

@@ -75,8 +75,10 @@ pub(crate) enum Op<'a> {
     Gid(u32),
     /// setresuid(2).
     Uid(u32),
-    /// Every disposition the default, and then no signal blocked: sigaction(2), sigprocmask(2).
-    Signals,
+    /// sigaction(2): every disposition the default.
+    Dispositions,
+    /// sigprocmask(2): no signal blocked. In a child only after [`Op::Dispositions`].
+    Unblock,
     /// A hook of the user's.
     PreExec(&'a mut Hook<'a>),
     /// execve(2).
@@ -221,7 +223,7 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         Op::Mount { source, target, fstype, flags } => mount(source, target, fstype, *flags),
         Op::Dup { from, to } => dup(*from, *to),
         Op::Save { fd, above, .. } => {
-            let above = (*above + 1) as usize;
+            let above = above.saturating_add(1) as usize;
             *saved = call(
                 libc::SYS_fcntl,
                 [*fd as usize, libc::F_DUPFD_CLOEXEC as usize, above, 0, 0, 0],
@@ -252,7 +254,8 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         Op::Uid(id) => {
             done(call(ids::SETRESUID, [*id as usize, *id as usize, *id as usize, 0, 0, 0]))
         }
-        Op::Signals => signals(),
+        Op::Dispositions => default_dispositions(),
+        Op::Unblock => super::signal::set_mask(&super::signal::EMPTY),
         Op::PreExec(hook) => hook().map_err(Errno),
         Op::Exec(exec) => Err(execute(exec)),
         Op::Call(function) => {
@@ -269,7 +272,7 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
 }
 
 /// System calls for ids of 32 bits; the older architectures have them under other names.
-mod ids {
+pub(super) mod ids {
     #[cfg(any(
         target_arch = "x86",
         target_arch = "arm",
@@ -277,10 +280,12 @@ mod ids {
         target_arch = "sparc"
     ))]
     mod numbers {
-        pub(super) const GETUID: libc::c_long = libc::SYS_getuid32;
-        pub(super) const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
-        pub(super) const SETRESGID: libc::c_long = libc::SYS_setresgid32;
-        pub(super) const SETRESUID: libc::c_long = libc::SYS_setresuid32;
+        pub(in crate::sys) const GETUID: libc::c_long = libc::SYS_getuid32;
+        pub(in crate::sys) const GETEUID: libc::c_long = libc::SYS_geteuid32;
+        pub(in crate::sys) const GETEGID: libc::c_long = libc::SYS_getegid32;
+        pub(in crate::sys) const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
+        pub(in crate::sys) const SETRESGID: libc::c_long = libc::SYS_setresgid32;
+        pub(in crate::sys) const SETRESUID: libc::c_long = libc::SYS_setresuid32;
     }
     #[cfg(not(any(
         target_arch = "x86",
@@ -289,15 +294,14 @@ mod ids {
         target_arch = "sparc"
     )))]
     mod numbers {
-        pub(super) const GETUID: libc::c_long = libc::SYS_getuid;
-        pub(super) const SETGROUPS: libc::c_long = libc::SYS_setgroups;
-        pub(super) const SETRESGID: libc::c_long = libc::SYS_setresgid;
-        pub(super) const SETRESUID: libc::c_long = libc::SYS_setresuid;
+        pub(in crate::sys) const GETUID: libc::c_long = libc::SYS_getuid;
+        pub(in crate::sys) const GETEUID: libc::c_long = libc::SYS_geteuid;
+        pub(in crate::sys) const GETEGID: libc::c_long = libc::SYS_getegid;
+        pub(in crate::sys) const SETGROUPS: libc::c_long = libc::SYS_setgroups;
+        pub(in crate::sys) const SETRESGID: libc::c_long = libc::SYS_setresgid;
+        pub(in crate::sys) const SETRESUID: libc::c_long = libc::SYS_setresuid;
     }
-    pub(super) const GETUID: libc::c_long = numbers::GETUID;
-    pub(super) const SETGROUPS: libc::c_long = numbers::SETGROUPS;
-    pub(super) const SETRESGID: libc::c_long = numbers::SETRESGID;
-    pub(super) const SETRESUID: libc::c_long = numbers::SETRESUID;
+    pub(in crate::sys) use numbers::*;
 }
 
 fn setgroups(groups: &[u32]) -> Result<(), Errno> {
@@ -363,51 +367,47 @@ fn loopback() -> Result<(), Errno> {
     done(result)
 }
 
-/// Handlers first, then the mask: a handler that ran here would run on the caller's memory. Not only the handlers are
-/// reset but what is ignored too, which exec would keep.
-fn signals() -> Result<(), Errno> {
+/// Not only the handlers, which would run on the caller's memory, but what is ignored too, which exec would keep.
+fn default_dispositions() -> Result<(), Errno> {
     const LAST: usize = 64;
     // All zero is the kernel's `sigaction` for SIG_DFL on every architecture, whatever its layout.
     let default = [0usize; 8];
     for signal in 1..=LAST {
         if signal != libc::SIGKILL as usize && signal != libc::SIGSTOP as usize {
-            call(
-                libc::SYS_rt_sigaction,
-                [signal, default.as_ptr().expose_provenance(), 0, super::signal::SET_SIZE, 0, 0],
-            )?;
+            let action = default.as_ptr().expose_provenance();
+            call(libc::SYS_rt_sigaction, [signal, action, 0, super::signal::SET_SIZE, 0, 0])?;
         }
     }
-    super::signal::set_mask(&super::signal::EMPTY)
+    Ok(())
 }
 
 /// As execvp(3): the first path that can be executed; if none, the error that says most.
 fn execute(exec: &Exec<'_>) -> Errno {
     let envp = if exec.envp.is_null() { environ() } else { exec.envp };
+    let alone = exec.paths.len() == 1;
     let mut error = Errno(libc::ENOENT);
     for path in exec.paths {
-        let result = call(
-            libc::SYS_execve,
-            [
-                path.expose_provenance(),
-                exec.argv.as_ptr().expose_provenance(),
-                envp.expose_provenance(),
-                0,
-                0,
-                0,
-            ],
-        );
-        match result {
-            Err(Errno(libc::EACCES)) => error = Errno(libc::EACCES),
-            Err(Errno(
-                libc::ENOENT
-                | libc::ENOTDIR
-                | libc::ENAMETOOLONG
-                | libc::ESTALE
-                | libc::ENODEV
-                | libc::ETIMEDOUT,
-            )) if exec.paths.len() > 1 => {}
-            Err(errno) => return errno,
-            Ok(_) => {}
+        let args = [
+            path.expose_provenance(),
+            exec.argv.as_ptr().expose_provenance(),
+            envp.expose_provenance(),
+            0,
+            0,
+            0,
+        ];
+        let Err(Errno(errno)) = call(libc::SYS_execve, args) else { continue };
+        match errno {
+            libc::EACCES => error = Errno(libc::EACCES),
+            // A directory of `PATH` that is too long is passed over without a word.
+            libc::ENAMETOOLONG if !alone => {}
+            libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT
+                if !alone =>
+            {
+                if error != Errno(libc::EACCES) {
+                    error = Errno(errno);
+                }
+            }
+            errno => return Errno(errno),
         }
     }
     error

@@ -2,26 +2,99 @@
 
 use std::ffi::CStr;
 
+use super::child;
 use super::syscall::{Errno, syscall};
 
 /// One map to write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Map<'a> {
     pub(crate) path: &'a CStr,
-    pub(crate) text: &'a [u8],
+    pub(crate) text: Text<'a>,
     /// For a gid_map. A writer without CAP_SETGID in the parent namespace must first give up setgroups(2) there
     /// for good; so that is done, in this file, only after the kernel has refused the map without it.
     pub(crate) setgroups: Option<&'a CStr>,
 }
 
+/// What is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Text<'a> {
+    Lines(&'a [u8]),
+    /// The writer's own user id, which only it knows when it has entered another user namespace.
+    OwnUser(Inside),
+    /// The writer's own group id.
+    OwnGroup(Inside),
+}
+
+/// As which id the writer's own one is mapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Inside {
+    Same,
+    Root,
+}
+
 impl Map<'_> {
     pub(crate) fn write(&self) -> Result<(), Errno> {
-        match (write(self.path, self.text), self.setgroups) {
+        let own;
+        let text = match self.text {
+            Text::Lines(lines) => lines,
+            Text::OwnUser(inside) => {
+                own = Line::own(child::ids::GETEUID, inside)?;
+                own.text()
+            }
+            Text::OwnGroup(inside) => {
+                own = Line::own(child::ids::GETEGID, inside)?;
+                own.text()
+            }
+        };
+        match (write(self.path, text), self.setgroups) {
             (Err(Errno(libc::EPERM)), Some(setgroups)) => {
                 write(setgroups, b"deny")?;
-                write(self.path, self.text)
+                write(self.path, text)
             }
             (result, _) => result,
+        }
+    }
+}
+
+/// A line for one id, made without allocation.
+struct Line {
+    buffer: [u8; 32],
+    used: usize,
+}
+
+impl Line {
+    fn own(call: libc::c_long, inside: Inside) -> Result<Self, Errno> {
+        // SAFETY: asks for the effective id of the process.
+        let id = unsafe { syscall(call, [0; 6]) }? as u32;
+        let mut line = Self { buffer: [0; 32], used: 0 };
+        line.number(if inside == Inside::Root { 0 } else { id });
+        line.byte(b' ');
+        line.number(id);
+        line.byte(b' ');
+        line.number(1);
+        line.byte(b'\n');
+        Ok(line)
+    }
+
+    fn text(&self) -> &[u8] {
+        self.buffer.get(..self.used).unwrap_or_default()
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.buffer.get_mut(self.used) {
+            *place = byte;
+            self.used += 1;
+        }
+    }
+
+    fn number(&mut self, number: u32) {
+        let mut unit = 1_000_000_000;
+        while unit > number && unit > 1 {
+            unit /= 10;
+        }
+        while unit > 0 {
+            self.byte(b'0' + (number / unit % 10) as u8);
+            unit /= 10;
         }
     }
 }
@@ -41,5 +114,19 @@ fn write(path: &CStr, text: &[u8]) -> Result<(), Errno> {
     match result {
         Ok(written) if written != text.len() => Err(Errno(libc::EIO)),
         result => result.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        for number in [0, 7, 10, 65_534, 1_000_000_000, u32::MAX] {
+            let mut line = Line { buffer: [0; 32], used: 0 };
+            line.number(number);
+            assert_eq!(line.text(), number.to_string().as_bytes());
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! sigprocmask(2), raw: libc's wrapper leaves out the signals that libc uses itself.
 
+use std::ffi::c_int;
 use std::marker::PhantomData;
+use std::{mem, ptr};
 
 use super::syscall::{Errno, syscall};
 
@@ -54,29 +56,32 @@ impl Drop for Blocked {
     }
 }
 
-/// What every signal does in this process, for a change that may have to be undone: sigaction(2).
-pub(crate) struct Dispositions(Box<[[usize; 8]; 64]>);
+/// The signals that this process ignored, and for now does not: exec keeps what is ignored. sigaction(2).
+#[derive(Debug)]
+pub(crate) struct Ignored(Vec<c_int>);
 
-impl Dispositions {
-    pub(crate) fn save() -> Self {
-        let mut all = Box::new([[0; 8]; 64]);
-        for (action, signal) in all.iter_mut().zip(1usize..) {
-            let old = action.as_mut_ptr().expose_provenance();
-            // SAFETY: the kernel's `sigaction` is at most 4 words and the mask; it only fills the buffer.
-            let _ = unsafe { syscall(libc::SYS_rt_sigaction, [signal, 0, old, SET_SIZE, 0, 0]) };
-        }
-        Self(all)
+impl Ignored {
+    pub(crate) fn reset() -> Self {
+        let ignored = (1..=64).filter(|signal| {
+            // SAFETY: plain integers and pointers.
+            let mut action: libc::sigaction = unsafe { mem::zeroed() };
+            // SAFETY: only asks.
+            let asked = unsafe { libc::sigaction(*signal, ptr::null(), &raw mut action) };
+            asked == 0 && action.sa_sigaction == libc::SIG_IGN
+        });
+        let ignored = Self(ignored.collect());
+        ignored.set(libc::SIG_DFL);
+        ignored
     }
 
-    pub(crate) fn restore(&self) {
-        for (action, signal) in self.0.iter().zip(1usize..) {
-            // SAFETY: puts back what the kernel gave for this very signal of this process.
-            let _ = unsafe {
-                syscall(
-                    libc::SYS_rt_sigaction,
-                    [signal, action.as_ptr().expose_provenance(), 0, SET_SIZE, 0, 0],
-                )
-            };
+    pub(crate) fn restore(self) {
+        self.set(libc::SIG_IGN);
+    }
+
+    fn set(&self, disposition: libc::sighandler_t) {
+        for signal in &self.0 {
+            // SAFETY: the default or ignoring: no handler is installed.
+            unsafe { libc::signal(*signal, disposition) };
         }
     }
 }

@@ -12,9 +12,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::{io, mem};
 
 use super::child::{Op, Rest, replay_here, start};
-use super::clone::Spec;
+use super::clone::{CLONE_CLEAR_SIGHAND, Spec};
 use super::shared::{PROCESSES, Shared, SharedPage, state};
-use super::signal::{Blocked, Dispositions};
+use super::signal::{Blocked, Ignored};
 use super::stack::Stack;
 use super::syscall::Errno;
 use super::{futex, pidfd, process, wait};
@@ -81,41 +81,7 @@ pub(crate) fn spawn<E>(
 ) -> Result<Program, Failure<E>> {
     // A process that stays awake meanwhile can help, and hears of a function that has begun.
     let attended = !first.is(libc::CLONE_VFORK);
-    let mut specs: Vec<&mut Spec> = Vec::with_capacity(PROCESSES);
-    specs.push(&mut first);
-    let mut copied = !specs[0].is(libc::CLONE_VM);
-    let mut users_code_in_copy = true;
-    for op in ops.iter_mut() {
-        match op {
-            Op::Hop(spec) => {
-                copied |= !spec.is(libc::CLONE_VM);
-                specs.push(spec);
-            }
-            Op::PreExec(_) | Op::Call(_) => users_code_in_copy &= copied,
-            _ => {}
-        }
-    }
-    assert!(users_code_in_copy && specs.len() <= PROCESSES, "a plan that the engine cannot run");
-    let last = specs.len() - 1;
-    let mut stacks = Vec::with_capacity(specs.len());
-    let mut any_copy = false;
-    for (process, spec) in specs.iter_mut().enumerate() {
-        spec.process = process;
-        spec.program = process == last;
-        if !spec.is(libc::CLONE_VM) {
-            any_copy = true;
-        }
-    }
-    for process in 0..specs.len() {
-        if specs[process].is(libc::CLONE_VM) {
-            // A copy goes on on the stack of the process it copies, and may run a function that wants room.
-            let copied_next = specs.get(process + 1).is_some_and(|next| !next.is(libc::CLONE_VM));
-            let stack = if copied_next { Stack::large() } else { Stack::take() }
-                .map_err(Failure::Resources)?;
-            specs[process].stack = stack.top();
-            stacks.push(stack);
-        }
-    }
+    let Line { stacks, any_copy, last } = line_up(&mut first, ops).map_err(Failure::Resources)?;
     let result = {
         let words = match stacks.first() {
             Some(stack) if !any_copy => Words::Stack(stack),
@@ -131,11 +97,13 @@ pub(crate) fn spawn<E>(
         let outcome = match unsafe { start(&first, &mut rest) } {
             Err(Errno(errno)) => Err(Failure::Clone(errno)),
             Ok(pid) => {
-                let helped = if attended {
-                    attend(shared, &mut help, (last == 0).then_some(pid))
-                } else {
-                    Ok(())
-                };
+                // Where the kernel could write only one of pidfd and id.
+                if let Some(word) = shared.pid(0) {
+                    word.store(pid, SeqCst);
+                }
+                let direct_child = (last == 0).then_some(pid);
+                let helped =
+                    if attended { attend(shared, &mut help, direct_child) } else { Ok(()) };
                 settle(shared, last);
                 helped
             }
@@ -147,6 +115,52 @@ pub(crate) fn spawn<E>(
         stack.give_back();
     }
     result
+}
+
+/// The processes of a spawn, ready to be cloned.
+struct Line {
+    /// Of those that share the caller's memory, in their order.
+    stacks: Vec<Stack>,
+    any_copy: bool,
+    /// Which one becomes the program.
+    last: usize,
+}
+
+/// Gives each process its place, and a stack if it shares the memory.
+fn line_up(first: &mut Spec, ops: &mut [Op<'_>]) -> io::Result<Line> {
+    let mut specs = vec![first];
+    let mut in_copy = !specs[0].is(libc::CLONE_VM);
+    for op in ops {
+        match op {
+            Op::Hop(spec) => {
+                in_copy |= !spec.is(libc::CLONE_VM);
+                specs.push(spec);
+            }
+            Op::PreExec(_) | Op::Call(_) => {
+                assert!(in_copy, "the user's code in the caller's memory")
+            }
+            _ => {}
+        }
+    }
+    assert!(specs.len() <= PROCESSES, "more processes than there are words for");
+    let last = specs.len() - 1;
+    let mut stacks = Vec::with_capacity(specs.len());
+    let mut next_is_copy = false;
+    for (process, spec) in specs.iter_mut().enumerate().rev() {
+        spec.process = process;
+        spec.program = process == last;
+        let shares = spec.is(libc::CLONE_VM);
+        if shares {
+            // A copy goes on on the stack of the process it copies, and may run a function that wants room.
+            let stack = if next_is_copy { Stack::large()? } else { Stack::take()? };
+            spec.stack = stack.top();
+            stacks.push(stack);
+        }
+        next_is_copy = !shares;
+    }
+    stacks.reverse();
+    let any_copy = stacks.len() < specs.len();
+    Ok(Line { stacks, any_copy, last })
 }
 
 /// Does what the caller has to do while the processes run, until there is nothing more for it to do.
@@ -182,7 +196,10 @@ fn give_help<E>(
     help: &mut Option<&mut Help<'_, E>>,
     direct_child: Option<i32>,
 ) -> Result<(), Failure<E>> {
-    let (Some(help), Some(number)) = (help, shared.pidfd()) else { return Ok(()) };
+    let (Some(help), Some(number)) = (help, shared.pidfd()) else {
+        release(shared);
+        return Ok(());
+    };
     // SAFETY: the kernel put the pidfd there for this spawn, and `finish` takes it only later.
     let pidfd = unsafe { BorrowedFd::borrow_raw(number) };
     let helped = help(pidfd, direct_child);
@@ -261,6 +278,34 @@ fn finish<E>(
     })
 }
 
+/// Has a process that shares the caller's memory do `ops`, and waits for its end.
+pub(crate) fn run_helper(ops: &mut [Op<'_>]) -> Result<(), Failure<()>> {
+    let stack = Stack::take().map_err(Failure::Resources)?;
+    let result = {
+        let shared = stack.shared();
+        shared.reset();
+        let _blocked = Blocked::all();
+        let mut spec = Spec::new(false)
+            .with(libc::CLONE_FILES as u64 | libc::CLONE_VFORK as u64 | CLONE_CLEAR_SIGHAND);
+        spec.stack = stack.top();
+        let mut rest = Rest::all(ops, shared);
+        // SAFETY: all signals are blocked, and vfork returns when the child, which never execs, is gone.
+        match unsafe { start(&spec, &mut rest) } {
+            Err(Errno(errno)) => Err(Failure::Clone(errno)),
+            Ok(pid) => {
+                let status = wait::wait_pid(pid).ok().flatten();
+                match shared.failure() {
+                    Some((place, errno)) => Err(Failure::Op(place, errno)),
+                    None if status.is_some_and(|status| status.success()) => Ok(()),
+                    None => Err(Failure::Died(shared.begun().unwrap_or(0), status)),
+                }
+            }
+        }
+    };
+    stack.give_back();
+    result
+}
+
 /// The three parts of a program's taking the place of the calling process.
 pub(crate) struct Replacement<'o, 'a> {
     /// Into the namespaces.
@@ -282,17 +327,16 @@ pub(crate) enum Part {
 /// Runs the parts in turn. Returns only when something has failed, and where. Signals are then as they were.
 pub(crate) fn replace_self(replacement: Replacement<'_, '_>) -> (Part, Failure<()>) {
     let Replacement { enter, map, rest } = replacement;
-    let dispositions = Dispositions::save();
     let _blocked = Blocked::all();
     let failure = if map.is_empty() { replay_self(enter) } else { replay_self_mapped(enter, map) };
-    let failure = match failure {
-        Some(failure) => failure,
-        None => {
-            (Part::Rest, replay_self(rest).map_or(Failure::Died(0, None), |(_, failure)| failure))
-        }
-    };
-    dispositions.restore();
-    failure
+    if let Some(failure) = failure {
+        return failure;
+    }
+    // Exec itself resets the handlers, and until then they are needed: the mask is opened a little before it.
+    let ignored = Ignored::reset();
+    let failure = replay_self(rest).map_or(Failure::Died(0, None), |(_, failure)| failure);
+    ignored.restore();
+    (Part::Rest, failure)
 }
 
 fn replay_self(ops: &mut [Op<'_>]) -> Option<(Part, Failure<()>)> {
