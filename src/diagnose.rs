@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::error::{Cause, Error};
-use crate::{NamespaceKind, Namespaces, sys};
+use crate::{NamespaceKind, Namespaces, sys, threads};
 
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 
@@ -50,8 +50,7 @@ pub(crate) fn creating(error: Error, set: Namespaces) -> Error {
 
 /// A setns(2) to these kinds failed.
 pub(crate) fn entering(error: Error, set: Namespaces) -> Error {
-    let threads =
-        set.intersects(Namespaces::USER | Namespaces::MOUNT) && !sys::unshare::single_threaded();
+    let threads = set.intersects(Namespaces::USER | Namespaces::MOUNT) && !threads::is_single();
     let error = with_cause(error, |facts, errno| match errno {
         libc::EPERM => facts.refused(Namespaces::empty()),
         libc::EINVAL if threads => Some(Cause::Threads),
@@ -181,7 +180,7 @@ impl Facts<'_> {
         match errno {
             libc::ENOSPC => self.limit(set),
             libc::EPERM | libc::EACCES => self.refused(set),
-            libc::EINVAL if set.contains(Namespaces::USER) && !sys::unshare::single_threaded() => {
+            libc::EINVAL if set.contains(Namespaces::USER) && !threads::is_single() => {
                 Some(Cause::Threads)
             }
             libc::EINVAL if set.kinds().any(|kind| self.read_link_is_missing(kind)) => {

@@ -81,6 +81,8 @@ mod setns;
 #[cfg(target_os = "linux")]
 mod sys;
 #[cfg(target_os = "linux")]
+mod threads;
+#[cfg(target_os = "linux")]
 mod unshare;
 
 #[cfg(target_os = "linux")]

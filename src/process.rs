@@ -22,7 +22,7 @@ impl PidFd {
     /// The process with this id in the caller's pid namespace.
     ///
     /// # Errors
-    /// [`Step::Inspect`] with the id: ESRCH when there is none, EINVAL for the id of a thread other than the first.
+    /// [`Step::Inspect`] with the id: ESRCH when there is none; EINVAL, or ENOENT since Linux 6.9, for the id of a thread other than the first.
     ///
     /// # Requires
     /// Linux 5.3.

@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
-use crate::error::{At as _, Error, Result, Step};
-use crate::{Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, diagnose, sys};
+use crate::error::{At as _, Cause, Error, Result, Step};
+use crate::{
+    Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, diagnose, sys, threads,
+};
 
 /// `setns(2)`: moves the calling **thread** into an existing namespace.
 ///
@@ -35,7 +37,7 @@ use crate::{Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, diag
 /// setns(2), namespaces(7)
 pub fn setns(namespace: &Namespace) -> Result<()> {
     let kind = namespace.kind();
-    sys::setns::setns(namespace.as_fd(), kind.flag().bits()).map_err(|error| {
+    enter(namespace.as_fd(), kind.flag()).map_err(|error| {
         let error = Err::<(), _>(error).at(|| Step::Enter(kind)).expect_err("built as an error");
         let error = match namespace.id() {
             Ok(id) => error.on(id.to_string()),
@@ -48,7 +50,8 @@ pub fn setns(namespace: &Namespace) -> Result<()> {
 /// `setns(2)` with a process: moves the calling **thread** into these namespaces of the process, all or none.
 ///
 /// The caller's own user namespace, which the kernel refuses to enter again, may be in the set.
-/// An empty set changes nothing. Otherwise as [`setns`].
+/// An empty set changes nothing. Otherwise as [`setns`]. With `MOUNT` and other kinds the process must have one thread:
+/// the kernel would move the root and working directory of all of them.
 ///
 /// # Errors
 /// * [`Step::Validate`]: bits that are none of the eight kinds; no call is made.
@@ -71,7 +74,18 @@ pub fn setns_process(process: &PidFd, namespaces: Namespaces) -> Result<()> {
     if namespaces.is_empty() {
         return Ok(());
     }
-    let enter = |set: Namespaces| sys::setns::setns(process.as_fd(), set.bits());
+    let operand = |error: Error| match process.pid() {
+        Ok(Some(pid)) => error.on(pid.to_string()),
+        _ => error.on("(gone)"),
+    };
+    // Asked for with other kinds, the kernel moves root and working directory of all threads to the new mounts.
+    let more_than_mounts =
+        namespaces.contains(Namespaces::MOUNT) && namespaces != Namespaces::MOUNT;
+    if more_than_mounts && !threads::is_single() {
+        let error = Error::new(Step::EnterProcess(namespaces)).errno(libc::EINVAL);
+        return Err(operand(error).caused_by(Cause::Threads));
+    }
+    let enter = |set: Namespaces| enter(process.as_fd(), set);
     let result = match enter(namespaces) {
         // The own user namespace in the set makes the kernel refuse all of it.
         Err(error)
@@ -84,13 +98,22 @@ pub fn setns_process(process: &PidFd, namespaces: Namespaces) -> Result<()> {
         }
         result => result,
     };
-    result.at(|| Step::EnterProcess(namespaces)).map_err(|error| {
-        let error = match process.pid() {
-            Ok(Some(pid)) => error.on(pid.to_string()),
-            _ => error.on("(gone)"),
-        };
-        diagnose::entering(error, namespaces)
-    })
+    result
+        .at(|| Step::EnterProcess(namespaces))
+        .map_err(|error| diagnose::entering(operand(error), namespaces))
+}
+
+/// setns(2), once more if it was refused for threads that are on their way out, or for a child that is.
+fn enter(fd: BorrowedFd<'_>, set: Namespaces) -> io::Result<()> {
+    match sys::setns::setns(fd, set.bits()) {
+        Err(error)
+            if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EUSERS))
+                && threads::is_alone() =>
+        {
+            sys::setns::setns(fd, set.bits())
+        }
+        result => result,
+    }
 }
 
 fn is_einval(error: &io::Error) -> bool {

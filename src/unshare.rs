@@ -3,7 +3,7 @@
 
 use crate::diagnose;
 use crate::error::{At as _, Result, Step};
-use crate::{Namespaces, sys};
+use crate::{Namespaces, sys, threads};
 
 /// `unshare(2)`: moves the calling **thread** into new namespaces of these kinds.
 ///
@@ -40,24 +40,9 @@ pub fn unshare(namespaces: Namespaces) -> Result<()> {
     }
     if namespaces.contains(Namespaces::USER) {
         // A thread that was just joined may still be counted for a moment.
-        wait_for_single_thread();
+        threads::is_single();
     }
     sys::unshare::unshare(namespaces)
         .at(|| Step::Unshare(namespaces))
         .map_err(|error| diagnose::creating(error, namespaces))
-}
-
-/// Whether the process has one thread only. A thread's end is visible to whoever joined it slightly before it
-/// is to the kernel's count, so a larger count is looked at again, for some milliseconds at the most.
-pub(crate) fn wait_for_single_thread() -> bool {
-    let start = std::time::Instant::now();
-    loop {
-        if sys::unshare::single_threaded() {
-            return true;
-        }
-        if start.elapsed() > std::time::Duration::from_millis(5) {
-            return false;
-        }
-        sys::process::give_way();
-    }
 }

@@ -21,26 +21,42 @@ fn main() {
             ("writers_and_droppers", writers_and_droppers),
         ],
         vec![
-            test_with("spawns_from_a_busy_process", &[Need::UserNamespaces], || in_own_process_with_one_arena("busy_process")),
+            test_with("spawns_from_a_busy_process", &[Need::UserNamespaces], || {
+                in_own_process_with_one_arena("busy_process")
+            }),
             test_with("a_third_fail_and_nothing_is_left", &[Need::UserNamespaces], || {
                 in_own_process_with_one_arena("failures_among_successes");
             }),
-            test("the_cost_does_not_grow_with_the_callers_memory", || in_own_process("large_caller")),
-            test_with("id_maps_beside_children_that_clear_the_dumpable_flag", &[Need::UserNamespaces], || {
-                in_own_process("writers_and_droppers");
+            test("the_cost_does_not_grow_with_the_callers_memory", || {
+                in_own_process("large_caller")
             }),
+            test_with(
+                "id_maps_beside_children_that_clear_the_dumpable_flag",
+                &[Need::UserNamespaces],
+                || {
+                    in_own_process("writers_and_droppers");
+                },
+            ),
         ],
     );
 }
 
 fn spawns() -> usize {
-    std::env::var("LINUX_NAMESPACES_STRESS").ok().and_then(|number| number.parse().ok()).unwrap_or(300)
+    std::env::var("LINUX_NAMESPACES_STRESS")
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(300)
 }
 
 /// All threads share one arena of malloc, and so one lock.
 fn in_own_process_with_one_arena(name: &str) {
     let output = common::case(name).env("MALLOC_ARENA_MAX", "1").output().unwrap();
-    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// xorshift64: the same numbers every time.
@@ -95,7 +111,10 @@ fn beside_busy_threads(body: impl FnOnce()) {
                     kept.push(vec![seed as u8; size]);
                     if kept.len() > 20 {
                         let gone = kept.swap_remove(numbers.next(20) as usize);
-                        assert!(gone.iter().all(|byte| *byte == seed as u8), "memory was overwritten");
+                        assert!(
+                            gone.iter().all(|byte| *byte == seed as u8),
+                            "memory was overwritten"
+                        );
                     }
                 }
             });
@@ -120,7 +139,10 @@ fn busy_process() {
                         };
                         let code = numbers.next(256);
                         let mut command = common::sh(&format!("exit {code}"));
-                        let status = command.namespaces(set).status().unwrap_or_else(|error| panic!("{set}: {error}"));
+                        let status = command
+                            .namespaces(set)
+                            .status()
+                            .unwrap_or_else(|error| panic!("{set}: {error}"));
                         assert_eq!(status.code(), Some(code as i32), "{set}");
                     }
                 });
@@ -175,13 +197,18 @@ fn one_of_many(numbers: &mut Numbers) {
             None
         }
         4 => {
-            let output = common::sh("echo out; echo err >&2; exit 3").namespaces(set).output().unwrap();
-            assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"out\n"[..], &b"err\n"[..]));
+            let output =
+                common::sh("echo out; echo err >&2; exit 3").namespaces(set).output().unwrap();
+            assert_eq!(
+                (output.stdout.as_slice(), output.stderr.as_slice()),
+                (&b"out\n"[..], &b"err\n"[..])
+            );
             assert_eq!(output.status.code(), Some(3));
             return;
         }
         5 => {
-            let mut child = common::sh("kill -KILL $$; read line").namespaces(set - PID).spawn().unwrap();
+            let mut child =
+                common::sh("kill -KILL $$; read line").namespaces(set - PID).spawn().unwrap();
             assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
             return;
         }
@@ -219,7 +246,10 @@ fn large_caller() {
     let offset = memory.as_ptr().align_offset(4096);
     let pages = &mut memory[offset..];
     // SAFETY: advice on memory of our own: small pages, which are what makes a copy dear.
-    assert_eq!(unsafe { libc::madvise(pages.as_mut_ptr().cast(), pages.len(), libc::MADV_NOHUGEPAGE) }, 0);
+    assert_eq!(
+        unsafe { libc::madvise(pages.as_mut_ptr().cast(), pages.len(), libc::MADV_NOHUGEPAGE) },
+        0
+    );
     memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
     for (command, small) in commands.iter_mut().zip(small) {
         let large = median(command);
@@ -233,7 +263,11 @@ fn large_caller() {
 fn writers_and_droppers() {
     let before = Footprint::now();
     let mut target = common::sh("read line");
-    let target = target.namespaces(USER | UTS).map_root_user().stdin(linux_namespaces::Stdio::piped()).spawn();
+    let target = target
+        .namespaces(USER | UTS)
+        .map_root_user()
+        .stdin(linux_namespaces::Stdio::piped())
+        .spawn();
     let mut target = target.unwrap();
     std::thread::scope(|scope| {
         for thread in 0..4 {

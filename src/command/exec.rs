@@ -28,7 +28,7 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
     validate::validate_exec(command)?;
     let created = command.get_namespaces();
     if created.contains(Namespaces::USER) {
-        crate::unshare::wait_for_single_thread();
+        crate::threads::is_single();
     }
     let joins = Joins::resolve(&command.joins)?;
     // The process that writes the maps has not entered anything: see `validate_exec`.

@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
-use std::process;
+use std::time::{Duration, Instant};
+use std::{process, thread};
 
 use super::child::{Child, Handle, unknown_id};
 use super::dumpable::Dumpable;
@@ -15,7 +16,7 @@ use super::{Command, validate};
 use crate::error::{At as _, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::spawn::{Failure, Program};
-use crate::{PidFd, diagnose, sys};
+use crate::{NamespaceKind, Namespaces, PidFd, ProcessNamespaces, diagnose, sys};
 
 pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
     validate::validate(command)?;
@@ -50,8 +51,24 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
         Ok(pid) if pid > 0 && !joins.numbers_differ(command.namespaces) => pid,
         _ => pidfd.pid()?.ok_or_else(unknown_id)?,
     };
+    if command.get_namespaces().contains(Namespaces::TIME) {
+        wait_for_time(&pidfd);
+    }
     let Streams { stdin, stdout, stderr, .. } = streams;
     Ok(Child { stdin, stdout, stderr, handle: Handle { pidfd, pid, status: None } })
+}
+
+/// Exec enters the new time namespace only after it has woken its caller. Who looks at the child then should find it there.
+fn wait_for_time(child: &PidFd) {
+    let Ok(caller) = ProcessNamespaces::current() else { return };
+    let time = caller.get(NamespaceKind::Time);
+    let start = Instant::now();
+    // What cannot be read, or has ended, is not waited for.
+    while ProcessNamespaces::of_process(child).is_ok_and(|child| child.get(NamespaceKind::Time) == time)
+        && start.elapsed() < Duration::from_secs(1)
+    {
+        thread::yield_now();
+    }
 }
 
 fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {

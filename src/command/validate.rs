@@ -195,7 +195,7 @@ fn function(command: &Command) -> Result<()> {
             "a function takes no arguments, and was given {arg:?}: let it capture what it needs"
         )));
     }
-    if function.checked && !crate::unshare::wait_for_single_thread() {
+    if function.checked && !crate::threads::is_single() {
         return Err(Error::invalid("").caused_by(Cause::Threads).because(
             "a function in a process of its own is safe only if the caller has one thread, and this process has more: \
              spawn it before they are started, run a program, or use the unsafe `from_fn_unchecked`",

@@ -14,8 +14,3 @@ pub(crate) fn kill(pid: i32) {
     // SAFETY: an unreaped child keeps its id.
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
-
-/// sched_yield(2).
-pub(crate) fn give_way() {
-    std::thread::yield_now();
-}

@@ -17,7 +17,12 @@ pub(crate) fn unshare(set: Namespaces) -> io::Result<()> {
 
 /// Whether the process has one thread, as the kernel counts: a thread just joined may still be counted for a moment.
 pub(crate) fn single_threaded() -> bool {
-    // With this bit alone unshare(2) changes nothing, and succeeds for a process with one thread.
-    // SAFETY: as said.
+    // SAFETY: with this bit alone unshare(2) changes nothing, and succeeds for a process with one thread.
     unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
+}
+
+/// Whether no other process shares the caller's memory, nor any other thread.
+pub(crate) fn memory_is_unshared() -> bool {
+    // SAFETY: as above.
+    unsafe { libc::unshare(libc::CLONE_VM) == 0 }
 }

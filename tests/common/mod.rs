@@ -181,8 +181,9 @@ impl Footprint {
             .filter_map(|entry| {
                 let target = fs::read_link(entry.path()).ok()?;
                 // The directory that is being read is one of them.
-                (!target.ends_with("fd"))
-                    .then(|| format!("{} {}", entry.file_name().to_string_lossy(), target.display()))
+                (!target.ends_with("fd")).then(|| {
+                    format!("{} {}", entry.file_name().to_string_lossy(), target.display())
+                })
             })
             .collect();
         let threads: Vec<_> = fs::read_dir("/proc/self/task").expect("threads").flatten().collect();

@@ -1,5 +1,0 @@
-//! Written next.
-mod common;
-fn main() {
-    common::run(&[], vec![]);
-}
