@@ -12,6 +12,7 @@ use crate::error::{Cause, Error};
 use crate::{NamespaceKind, Namespaces, sys, threads};
 
 const CAP_SYS_ADMIN: u64 = 1 << 21;
+const CAP_SETFCAP: u64 = 1 << 31;
 
 /// What reasons are found in.
 struct Facts<'a> {
@@ -45,17 +46,23 @@ fn with_cause(error: Error, find: impl FnOnce(&Facts<'_>, i32) -> Option<Cause>)
 
 /// A clone(2) or unshare(2) of these kinds failed.
 pub(crate) fn creating(error: Error, set: Namespaces) -> Error {
-    with_cause(error, |facts, errno| facts.creating(errno, set))
+    let error = with_cause(error, |facts, errno| facts.creating(errno, set));
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => error.because(
+            "the limit on processes is reached: that of the user (RLIMIT_NPROC), or of a cgroup (pids.max)",
+        ),
+        _ => error,
+    }
 }
 
 /// A setns(2) to these kinds failed.
 pub(crate) fn entering(error: Error, set: Namespaces) -> Error {
     let threads = set.intersects(Namespaces::USER | Namespaces::MOUNT) && !threads::is_single();
     let error = with_cause(error, |facts, errno| match errno {
-        libc::EPERM => facts.refused(Namespaces::empty()),
+        libc::EPERM => Some(facts.seccomp_or_capability()),
         libc::EINVAL if threads => Some(Cause::Threads),
         libc::EUSERS => Some(Cause::Threads),
-        libc::ENOSYS => Some(Cause::Kernel),
+        libc::ENOSYS => Some(facts.seccomp_or_kernel()),
         _ => None,
     });
     match error.raw_os_error() {
@@ -73,17 +80,28 @@ pub(crate) fn entering(error: Error, set: Namespaces) -> Error {
 
 /// Writing an id map failed; `own_only` if it maps nothing but the caller's own id.
 pub(crate) fn mapping(error: Error, own_only: bool) -> Error {
+    let mut lacks_setfcap = false;
     let error = with_cause(error, |facts, errno| match errno {
         libc::EPERM | libc::EACCES if facts.apparmor() => Some(Cause::AppArmor),
-        libc::EPERM if !own_only => Some(Cause::MissingCapability),
+        libc::EPERM if own_only => {
+            // Since Linux 5.12, lest a file's capabilities be forged.
+            lacks_setfcap = facts.ids.0 == 0 && facts.capabilities & CAP_SETFCAP == 0;
+            lacks_setfcap.then_some(Cause::MissingCapability)
+        }
+        libc::EPERM => Some(Cause::MissingCapability),
         _ => None,
     });
     match (error.raw_os_error(), error.cause()) {
+        (Some(libc::EPERM), Some(Cause::MissingCapability)) if lacks_setfcap => error.because(
+            "mapping user 0 takes CAP_SETFCAP, which this process has given up: keep it, or call `leave_unmapped`",
+        ),
         (Some(libc::EPERM), Some(Cause::MissingCapability)) => error.because(
             "ids other than the caller's own may be mapped only with CAP_SETUID (CAP_SETGID for groups) over the \
              namespace around, and only those that are mapped there: run as root, or map the own id alone",
         ),
-        (Some(libc::ENOENT), _) => error.because("it is written below /proc, which must be mounted"),
+        (Some(libc::ENOENT | libc::ESRCH), _) => error.because(
+            "it is written below /proc: mount that of the caller's own pid namespace",
+        ),
         _ => error,
     }
 }
@@ -107,12 +125,16 @@ pub(crate) fn mounting_proc(error: Error, created: Namespaces) -> Error {
     }
 }
 
-/// Another set-up step inside new namespaces failed.
-pub(crate) fn inside(error: Error) -> Error {
+/// Another set-up step failed, inside namespaces of which these kinds are new.
+pub(crate) fn inside(error: Error, created: Namespaces) -> Error {
     with_cause(error, |facts, errno| match errno {
         libc::EPERM | libc::EACCES if facts.apparmor() => Some(Cause::AppArmor),
+        // In a user namespace of its own a process has every capability.
+        libc::EPERM if created.contains(Namespaces::USER) && facts.seccomp() => {
+            Some(Cause::Seccomp)
+        }
         libc::EPERM => Some(Cause::MissingCapability),
-        libc::ENOSYS => Some(Cause::Kernel),
+        libc::ENOSYS => Some(facts.seccomp_or_kernel()),
         _ => None,
     })
 }
@@ -186,7 +208,7 @@ impl Facts<'_> {
             libc::EINVAL if set.kinds().any(|kind| self.read_link_is_missing(kind)) => {
                 Some(Cause::Kernel)
             }
-            libc::ENOSYS => Some(Cause::Kernel),
+            libc::ENOSYS => Some(self.seccomp_or_kernel()),
             _ => None,
         }
     }
@@ -248,6 +270,20 @@ impl Facts<'_> {
     fn seccomp(&self) -> bool {
         let status = self.read("/proc/self/status").unwrap_or_default();
         status.lines().any(|line| line.split_ascii_whitespace().eq(["Seccomp:", "2"]))
+    }
+
+    /// For what the caller lacks the right to, unless a filter answers in the kernel's place.
+    fn seccomp_or_capability(&self) -> Cause {
+        if self.seccomp() && self.capabilities & CAP_SYS_ADMIN != 0 {
+            Cause::Seccomp
+        } else {
+            Cause::MissingCapability
+        }
+    }
+
+    /// For what the kernel does not know, unless a filter answers in its place.
+    fn seccomp_or_kernel(&self) -> Cause {
+        if self.seccomp() { Cause::Seccomp } else { Cause::Kernel }
     }
 
     /// Whether the caller's own user or group has no number in its user namespace.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{NamespaceKind, Namespaces};
 
@@ -231,9 +231,9 @@ impl fmt::Display for Step {
         match self {
             Self::Parse => f.write_str("parse"),
             Self::Validate => f.write_str("invalid setting"),
-            Self::Open(path) => write!(f, "open {}", path.display()),
+            Self::Open(path) => write!(f, "open {}", Shown(path)),
             Self::Inspect => f.write_str("inspect"),
-            Self::Persist(path) => write!(f, "persist a namespace at {}", path.display()),
+            Self::Persist(path) => write!(f, "persist a namespace at {}", Shown(path)),
             Self::Clone(set) if set.is_empty() => f.write_str("clone a process"),
             Self::Clone(set) => write!(f, "clone a process into new namespaces ({set})"),
             Self::Unshare(set) => write!(f, "unshare namespaces ({set})"),
@@ -252,10 +252,10 @@ impl fmt::Display for Step {
             Self::Propagation => f.write_str("set the propagation of all mounts"),
             // What belongs on /proc is proc: the one mount the crate makes by itself.
             Self::Mount(path) if path.as_os_str() == "/proc" => f.write_str("mount proc on /proc"),
-            Self::Mount(path) => write!(f, "mount on {}", path.display()),
-            Self::PivotRoot(path) => write!(f, "pivot_root to {}", path.display()),
+            Self::Mount(path) => write!(f, "mount on {}", Shown(path)),
+            Self::PivotRoot(path) => write!(f, "pivot_root to {}", Shown(path)),
             Self::Fd(number) => write!(f, "pass descriptor {number}"),
-            Self::Chdir(path) => write!(f, "change directory to {}", path.display()),
+            Self::Chdir(path) => write!(f, "change directory to {}", Shown(path)),
             Self::Groups => f.write_str("set the supplementary groups"),
             Self::Gid => f.write_str("set the group id"),
             Self::Uid => f.write_str("set the user id"),
@@ -263,10 +263,23 @@ impl fmt::Display for Step {
             Self::NoNewPrivs => f.write_str("set no_new_privs"),
             Self::ParentDeathSignal => f.write_str("set the parent-death signal"),
             Self::PreExec => f.write_str("run the pre_exec hook"),
-            Self::Exec(path) => write!(f, "execute {}", path.display()),
-            Self::Signal => f.write_str("send signal"),
+            Self::Exec(path) => write!(f, "execute {}", Shown(path)),
+            Self::Signal => f.write_str("signal"),
             Self::Wait => f.write_str("wait for process"),
         }
+    }
+}
+
+/// A path in a message of one line: as it is, or quoted and escaped if it would not be seen, or break the line.
+struct Shown<'a>(&'a Path);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string_lossy();
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return write!(f, "{:?}", self.0);
+        }
+        f.write_str(&text)
     }
 }
 

@@ -16,7 +16,8 @@ use std::process::{Command as StdCommand, Stdio as StdStdio};
 use std::ptr;
 
 use common::{
-    Footprint, Need, field, in_own_process, is_root, stdout_of, test, test_with, with_user,
+    Footprint, Need, children, ended_child, field, in_own_process, is_root, stdout_of, test,
+    test_with, with_user,
 };
 use linux_namespaces::{
     Cause, Child, Command, Error, IdRange, Namespace, NamespaceKind, Namespaces, PidFd,
@@ -221,38 +222,6 @@ impl Traces {
                 .collect(),
         }
     }
-}
-
-/// The children of this process, as /proc shows them: their numbers and states.
-fn children() -> BTreeSet<String> {
-    let own = fs::read_link("/proc/self").expect("a number");
-    let own = own.to_str().expect("a number");
-    let processes = fs::read_dir("/proc").expect("processes").flatten();
-    processes
-        .filter_map(|process| {
-            // One that has just gone was no child, for nobody else reaps those.
-            let stat = fs::read_to_string(process.path().join("stat")).ok()?;
-            // The name, in brackets, may have anything in it.
-            let (name, rest) = stat.rsplit_once(") ")?;
-            let (state, rest) = rest.split_once(' ')?;
-            let parent = rest.split(' ').next()?;
-            // Whether a program runs or sleeps says nothing.
-            (parent == own).then(|| format!("{name}) {}", if state == "Z" { "ended" } else { "" }))
-        })
-        .collect()
-}
-
-/// A child that nobody has waited for, or 0.
-fn ended_child() -> i32 {
-    // SAFETY: plain integers, for which zero is a value.
-    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
-    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-    // SAFETY: fills `info`, and reaps nobody.
-    if unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) } != 0 {
-        return 0;
-    }
-    // SAFETY: filled by waitid, or still zero.
-    unsafe { info.si_pid() }
 }
 
 fn mappings() -> usize {
@@ -781,8 +750,10 @@ fn process_group_is_elsewhere() {
     unsafe { other.pre_exec(own_session) };
     let mut other = other.spawn().expect("cat");
     for group in [other.id() as i32, i32::MAX] {
-        let message =
-            format!("set the process group {group}: Operation not permitted (os error 1)");
+        let message = format!(
+            "set the process group {group}: Operation not permitted (os error 1): \
+             there is no such process group in the session of the caller"
+        );
         let mut command = missing();
         command.process_group(group);
         fails(&mut command, Step::ProcessGroup, libc::EPERM, None, &message);
@@ -1586,13 +1557,15 @@ fn no_more_processes() {
     // Root is above this limit.
     become_ordinary();
     limit(libc::RLIMIT_NPROC, 0);
-    let message = "clone a process: Resource temporarily unavailable (os error 11)";
+    let message = "clone a process: Resource temporarily unavailable (os error 11): the limit on processes is reached: \
+                   that of the user (RLIMIT_NPROC), or of a cgroup (pids.max)";
     let step = Step::Clone(Namespaces::empty());
     fails(&mut missing(), step.clone(), libc::EAGAIN, None, message);
     fails(&mut copied(missing()), step, libc::EAGAIN, None, message);
     let mut piped = missing();
     piped.stdin(Stdio::piped()).namespaces(Namespaces::USER);
-    let message = "clone a process into new namespaces (user): Resource temporarily unavailable (os error 11)";
+    let message = "clone a process into new namespaces (user): Resource temporarily unavailable (os error 11): the limit \
+                   on processes is reached: that of the user (RLIMIT_NPROC), or of a cgroup (pids.max)";
     fails(&mut piped, Step::Clone(Namespaces::USER), libc::EAGAIN, None, message);
 }
 

@@ -11,6 +11,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command as StdCommand;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use common::{
     Footprint, Need, case, field, in_own_process, inode, is_root, sh, stdout_of, test, test_with,
@@ -40,6 +41,7 @@ fn main() {
             ("function_environment", function_environment_case),
             ("function_ids", function_ids_case),
             ("function_alone", function_alone_case),
+            ("function_alone_nested", function_alone_nested_case),
             ("function_dies", function_dies_case),
             ("function_enters", function_enters_case),
         ],
@@ -74,6 +76,9 @@ fn tests() -> Vec<Trial> {
         test_with("ids_of_functions", USERNS, || in_own_process("function_ids")),
         test("functions_beside_threads", functions_beside_threads),
         test_with("functions_have_no_helper", USERNS, || in_own_process("function_alone")),
+        test_with("functions_in_nested_pid_namespaces_have_no_helper", USERNS, || {
+            in_own_process("function_alone_nested");
+        }),
         test("functions_die_of_signals", || in_own_process("function_dies")),
         test_with("functions_enter", USERNS, || in_own_process("function_enters")),
         test_with("entered_one_by_one", USERNS, entered_one_by_one),
@@ -563,36 +568,28 @@ fn functions_beside_threads() {
 fn waiting_function() -> (UnixStream, Command) {
     let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     let number = ours.as_raw_fd();
+    theirs.set_read_timeout(Some(Duration::from_secs(5))).expect("a limit");
     let command = Command::from_fn(move || {
         // Or else it would wait for its own end of the pair.
         // SAFETY: nothing in this copy uses it again.
         unsafe { libc::close(number) };
         (&theirs).write_all(b"up").expect("somebody listens");
         let mut rest = Vec::new();
-        (&theirs).read_to_end(&mut rest).expect("the end");
-        rest.len() as i32
+        match (&theirs).read_to_end(&mut rest) {
+            Ok(length) => length as i32,
+            // The spawn itself waits for this function.
+            Err(_) => 99,
+        }
     });
     (ours, command)
 }
 
-fn function_alone_case() {
-    let everything = with_user(PID | MOUNT | NET | UTS);
-    let there = holder(everything);
-    let entered = |kinds: Namespaces| Some(kinds & everything);
-    for (created, entered) in [
-        (Namespaces::empty(), None),
-        (USER, None),
-        (everything, None),
-        (Namespaces::empty(), entered(everything)),
-        (Namespaces::empty(), entered(everything - PID)),
-        (IPC, entered(everything)),
-        (PID, entered(everything)),
-    ] {
+/// While the function runs the caller has no other new child, and can talk to it.
+fn assert_alone(sets: &[(Namespaces, Namespaces)]) {
+    let there = holder(with_user(PID | MOUNT | NET | UTS));
+    for (entered, created) in sets {
         let (mut ours, mut command) = waiting_function();
-        command.namespaces(created);
-        if let Some(kinds) = entered {
-            command.enter_process(there.pidfd(), kinds);
-        }
+        command.namespaces(*created).enter_process(there.pidfd(), *entered);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut up = [0; 2];
         ours.read_exact(&mut up).expect("it runs");
@@ -603,6 +600,26 @@ fn function_alone_case() {
         assert_eq!(children(), [there.id()], "{command:?}");
     }
     end(there);
+}
+
+fn function_alone_case() {
+    let none = Namespaces::empty();
+    let everything = with_user(PID | MOUNT | NET | UTS);
+    assert_alone(&[
+        (none, none),
+        (none, USER),
+        (none, everything),
+        (none, everything | USER),
+        (everything, none),
+        (everything - PID, none),
+        (everything, IPC),
+        (everything - PID, PID),
+    ]);
+}
+
+fn function_alone_nested_case() {
+    let everything = with_user(PID | MOUNT | NET | UTS);
+    assert_alone(&[(everything, PID), (everything, PID | IPC)]);
 }
 
 fn function_dies_case() {

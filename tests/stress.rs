@@ -245,11 +245,9 @@ fn large_caller() {
     let mut memory = vec![0u8; 1 << 30];
     let offset = memory.as_ptr().align_offset(4096);
     let pages = &mut memory[offset..];
+    let (start, length) = (pages.as_mut_ptr().cast(), pages.len());
     // SAFETY: advice on memory of our own: small pages, which are what makes a copy dear.
-    assert_eq!(
-        unsafe { libc::madvise(pages.as_mut_ptr().cast(), pages.len(), libc::MADV_NOHUGEPAGE) },
-        0
-    );
+    assert_eq!(unsafe { libc::madvise(start, length, libc::MADV_NOHUGEPAGE) }, 0);
     memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
     for (command, small) in commands.iter_mut().zip(small) {
         let large = median(command);

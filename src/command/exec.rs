@@ -5,7 +5,7 @@ use std::process;
 
 use super::hook::Code;
 use super::join::Joins;
-use super::plan::{Closing, MapFiles, Materials, Prepared};
+use super::plan::{self, Closing, MapFiles, Materials, Prepared};
 use super::stdio::{Default, Streams};
 use super::{Command, validate};
 use crate::error::{Error, Result, Step};
@@ -34,10 +34,17 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
     // The process that writes the maps has not entered anything: see `validate_exec`.
     let prepared = Prepared::new(command, Namespaces::empty())?;
     let streams = Streams::open(command, &Default::INHERIT)?;
+    let numbers = plan::numbers(command, &streams);
     let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
     let caller = caller.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
-    let materials =
-        Materials { command, prepared: &prepared, joins: &joins, streams: &streams, caller };
+    let materials = Materials {
+        command,
+        prepared: &prepared,
+        joins: &joins,
+        streams: &streams,
+        numbers: &numbers,
+        caller,
+    };
 
     let mut enter: Vec<Op<'_>> = joins.ops().collect();
     if !created.is_empty() {
@@ -64,8 +71,7 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
     }
     rest.push(materials.exec());
 
-    let targets = materials.passed().into_iter().map(|(_, to)| to);
-    let saved = sys::fcntl::Saved::save(targets);
+    let saved = sys::fcntl::Saved::save(&materials.targets(), &numbers);
     let (part, failure) =
         sys::spawn::replace_self(Replacement { enter: &mut enter, map: &mut map, rest: &mut rest });
     saved.restore();

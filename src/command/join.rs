@@ -153,17 +153,13 @@ impl Joins {
         })
     }
 
-    /// The error of the one with this descriptor.
-    pub(super) fn failed(&self, fd: RawFd, errno: i32) -> Error {
-        let call = self.calls.iter().find(|call| call.fd == fd);
-        let (step, name, kinds) = match call {
-            Some(Call { kind: Some(kind), name, kinds, .. }) => {
-                (Step::Enter(*kind), name.as_str(), *kinds)
-            }
-            Some(Call { name, kinds, .. }) => (Step::EnterProcess(*kinds), name.as_str(), *kinds),
-            None => (Step::EnterProcess(self.kinds), "", self.kinds),
-        };
-        crate::diagnose::entering(Error::new(step).on(name).errno(errno), kinds)
+    /// What is being done with this descriptor.
+    pub(super) fn entering(&self, fd: RawFd) -> Error {
+        match self.calls.iter().find(|call| call.fd == fd) {
+            Some(Call { kind: Some(kind), name, .. }) => Error::new(Step::Enter(*kind)).on(name),
+            Some(Call { kinds, name, .. }) => Error::new(Step::EnterProcess(*kinds)).on(name),
+            None => Error::new(Step::EnterProcess(self.kinds)),
+        }
     }
 
     /// The descriptors that the calls are made with.

@@ -5,6 +5,7 @@ mod child;
 mod dumpable;
 mod environment;
 mod exec;
+mod explain;
 mod hook;
 mod join;
 mod plan;

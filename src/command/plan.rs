@@ -1,11 +1,11 @@
 //! From the settings to a list of operations, with everything prepared that they refer to.
 #![forbid(unsafe_code)]
 
-use std::ffi::{CStr, CString, OsStr, c_char, c_ulong};
+use std::ffi::{CString, OsStr, c_char, c_ulong};
 use std::fmt;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr;
 
 use super::builder::MapPolicy;
@@ -21,19 +21,32 @@ use crate::{IdRange, Namespaces, diagnose, id_map, sys};
 
 /// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
 pub(super) struct Prepared {
-    /// The program's possible paths.
-    paths: Vec<CString>,
-    argv: Vec<CString>,
+    /// Where the program may be.
+    paths: Texts,
+    argv: Texts,
     /// `None`: the caller's environment as it is.
-    envp: Option<Vec<CString>>,
+    envp: Option<Texts>,
     directory: Option<CString>,
     hostname: Option<Vec<u8>>,
     domainname: Option<Vec<u8>>,
     pub(super) maps: Option<Maps>,
-    /// Addresses of the above, ended by null.
-    path_addresses: Vec<*const c_char>,
-    argv_addresses: Vec<*const c_char>,
-    envp_addresses: Vec<*const c_char>,
+}
+
+/// Texts, and a list of their addresses that ends with null.
+struct Texts {
+    texts: Vec<CString>,
+    addresses: Vec<*const c_char>,
+}
+
+impl Texts {
+    fn new(texts: Vec<CString>) -> Self {
+        let addresses = texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect();
+        Self { texts, addresses }
+    }
+
+    fn collect<'t>(texts: impl IntoIterator<Item = &'t OsStr>) -> Result<Self> {
+        texts.into_iter().map(c_string).collect::<Result<_>>().map(Self::new)
+    }
 }
 
 /// The id maps to write.
@@ -60,55 +73,34 @@ fn c_string(text: &OsStr) -> Result<CString> {
         .map_err(|_| Error::invalid(format!("{text:?} has a NUL byte in it")))
 }
 
-fn addresses(texts: &[CString]) -> Vec<*const c_char> {
-    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
-}
-
 impl Prepared {
     pub(super) fn new(command: &Command, joined: Namespaces) -> Result<Self> {
         let program = command.get_program();
-        let paths = candidates(program, &command.environment.path())?;
         let arg0 = command.arg0.as_deref().unwrap_or(program);
-        let argv = std::iter::once(arg0)
-            .chain(command.get_args())
-            .map(c_string)
-            .collect::<Result<Vec<_>>>()?;
         let entries = command.environment.entries();
-        let envp = entries
-            .map(|entries| {
-                entries
-                    .iter()
-                    .map(|entry| c_string(OsStr::from_bytes(entry)))
-                    .collect::<Result<Vec<_>>>()
-            })
-            .transpose()?;
-        let mut path_addresses = addresses(&paths);
-        path_addresses.pop();
+        let envp =
+            entries.map(|all| Texts::collect(all.iter().map(|entry| OsStr::from_bytes(entry))));
+        let directory = command.directory.as_deref();
         Ok(Self {
-            path_addresses,
-            argv_addresses: addresses(&argv),
-            envp_addresses: envp.as_deref().map(addresses).unwrap_or_default(),
-            paths,
-            argv,
-            envp,
-            directory: command
-                .directory
-                .as_deref()
-                .map(|directory| c_string(directory.as_os_str()))
-                .transpose()?,
+            paths: Texts::new(candidates(program, &command.environment.path())?),
+            argv: Texts::collect(std::iter::once(arg0).chain(command.get_args()))?,
+            envp: envp.transpose()?,
+            directory: directory.map(|directory| c_string(directory.as_os_str())).transpose()?,
             hostname: command.hostname.as_deref().map(|name| name.as_bytes().to_vec()),
             domainname: command.domainname.as_deref().map(|name| name.as_bytes().to_vec()),
             maps: maps(command, joined),
         })
     }
 
+    /// Where the program may be, in the order in which it is looked for.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.paths.texts.iter().map(|path| Path::new(OsStr::from_bytes(path.to_bytes())))
+    }
+
     fn exec(&self) -> Exec<'_> {
-        debug_assert_eq!(self.argv.len() + 1, self.argv_addresses.len());
-        Exec {
-            paths: &self.path_addresses,
-            argv: &self.argv_addresses,
-            envp: if self.envp.is_some() { self.envp_addresses.as_ptr() } else { ptr::null() },
-        }
+        let (_, paths) = self.paths.addresses.split_last().unwrap_or((&ptr::null(), &[]));
+        let envp = self.envp.as_ref().map_or(ptr::null(), |envp| envp.addresses.as_ptr());
+        Exec { paths, argv: &self.argv.addresses, envp }
     }
 }
 
@@ -217,7 +209,7 @@ impl Maps {
     pub(super) fn failed(&self, step: Step, errno: i32) -> Error {
         let side = if step == Step::UidMap { &self.uid } else { &self.gid };
         let operand = match side.own_inside {
-            Some(_) => "of the own id".to_owned(),
+            Some(_) => "(of the own id)".to_owned(),
             None => format!("{:?}", side.text.trim_end()),
         };
         let error = Error::new(step).on(operand).errno(errno);
@@ -231,8 +223,23 @@ pub(super) struct Materials<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) joins: &'a Joins,
     pub(super) streams: &'a Streams,
+    /// What [`numbers`] gives for those two.
+    pub(super) numbers: &'a [RawFd],
     /// A pidfd of the calling process, for a child that waits for it.
     pub(super) caller: Option<RawFd>,
+}
+
+/// Where each descriptor that the program gets is now, and the number it gets.
+fn passed(command: &Command, streams: &Streams) -> Vec<(RawFd, RawFd)> {
+    let of_streams =
+        streams.child.iter().zip(0..).filter_map(|(from, to)| from.map(|from| (from, to)));
+    let others = command.fds.iter().map(|(to, from)| (from.as_raw_fd(), *to));
+    of_streams.chain(others).collect()
+}
+
+/// All the numbers in that: where they are, and where they go.
+pub(super) fn numbers(command: &Command, streams: &Streams) -> Vec<RawFd> {
+    passed(command, streams).into_iter().flat_map(|(from, to)| [from, to]).collect()
 }
 
 /// The first process, and what it and the next ones do.
@@ -388,23 +395,20 @@ impl<'a> Materials<'a> {
         Op::Exec(self.prepared.exec())
     }
 
-    /// Where each descriptor that the program gets is now, and the number it gets.
-    pub(super) fn passed(&self) -> Vec<(RawFd, RawFd)> {
-        let streams =
-            self.streams.child.iter().zip(0..).filter_map(|(from, to)| from.map(|from| (from, to)));
-        let others = self.command.fds.iter().map(|(to, from)| (from.as_raw_fd(), *to));
-        streams.chain(others).collect()
+    /// The numbers that the program gets descriptors under.
+    pub(super) fn targets(&self) -> Vec<RawFd> {
+        passed(self.command, self.streams).into_iter().map(|(_, to)| to).collect()
     }
 
     /// Of the descriptors that are passed; 2 if there are none above.
     fn highest_needed(&self) -> RawFd {
-        self.passed().into_iter().map(|(from, _)| from).fold(2, RawFd::max)
+        passed(self.command, self.streams).into_iter().map(|(from, _)| from).fold(2, RawFd::max)
     }
 
     fn descriptors(&self, ops: &mut Vec<Op<'a>>, closing: Closing) {
-        let passed = self.passed();
-        let targets: Vec<RawFd> = passed.iter().map(|(_, to)| *to).collect();
-        moves(passed, ops);
+        let passed = passed(self.command, self.streams);
+        let targets = self.targets();
+        moves(passed, self.numbers, ops);
         match closing {
             Closing::Nothing => {}
             Closing::OwnOnly => {
@@ -428,86 +432,6 @@ impl<'a> Materials<'a> {
             }
         }
     }
-
-    /// The error of an operation.
-    pub(super) fn failed(&self, op: &Op<'_>, errno: i32) -> Error {
-        let command = self.command;
-        let error = |step: Step| Error::new(step).errno(errno);
-        match op {
-            Op::Enter { fd, .. } | Op::EnterProcess { fd, .. } => self.joins.failed(*fd, errno),
-            Op::Hop(_) | Op::UnshareTimeIfLegacy { .. } => {
-                diagnose::creating(error(Step::Clone(command.namespaces)), command.namespaces)
-            }
-            Op::Unshare(_) => {
-                diagnose::creating(error(Step::Unshare(command.namespaces)), command.namespaces)
-            }
-            Op::Undumpable => {
-                error(Step::EnterProcess(self.joins.kinds)).on("(guarding the memory)")
-            }
-            Op::AwaitMaps { .. } | Op::WriteMap(_) => error(Step::UidMap),
-            Op::OwnDescriptors { first } | Op::Close { first, .. } => {
-                error(Step::Fd(*first as RawFd)).on("and up (closing them)")
-            }
-            Op::ProcessGroup(group) => error(Step::ProcessGroup).on(group.to_string()),
-            Op::Hostname(_) => diagnose::inside(
-                error(Step::Hostname)
-                    .on(format!("{:?}", command.hostname.as_deref().unwrap_or_default())),
-            ),
-            Op::Domainname(_) => diagnose::inside(
-                error(Step::Domainname)
-                    .on(format!("{:?}", command.domainname.as_deref().unwrap_or_default())),
-            ),
-            Op::Loopback => diagnose::inside(error(Step::Loopback).on("lo")),
-            Op::Propagation(_) => diagnose::propagation(error(Step::Propagation)),
-            Op::Mount { target, .. } => {
-                diagnose::mounting_proc(error(Step::Mount(path(target))), command.namespaces)
-            }
-            Op::Dup { to, .. } | Op::Save { to, .. } | Op::DupSaved { to } => error(Step::Fd(*to)),
-            Op::Chdir(directory) => {
-                let error = error(Step::Chdir(path(directory)));
-                if errno == libc::ENOENT && !self.command.namespaces.is_empty() {
-                    return error.because("there is no such directory inside");
-                }
-                error
-            }
-            Op::Groups(groups) => diagnose::inside(error(Step::Groups).on(format!("{groups:?}"))),
-            Op::DropGroups { .. } => diagnose::inside(error(Step::Groups).on("[]")),
-            Op::Gid(gid) => self.unmapped(error(Step::Gid).on(gid.to_string())),
-            Op::Uid(uid) => self.unmapped(error(Step::Uid).on(uid.to_string())),
-            Op::Dispositions | Op::Unblock => error(Step::Signal).on("dispositions and mask"),
-            Op::PreExec(_) if errno == 0 => Error::new(Step::PreExec).because("it panicked"),
-            Op::PreExec(_) => error(Step::PreExec),
-            Op::Exec(_) => self.not_executed(error(Step::Exec(command.get_program().into()))),
-            Op::Call(_) => error(Step::Clone(command.namespaces)),
-        }
-    }
-
-    fn unmapped(&self, error: Error) -> Error {
-        if error.raw_os_error() == Some(libc::EINVAL) {
-            return error.because(
-                "that id has no mapping in the user namespace of the program: give it one",
-            );
-        }
-        diagnose::inside(error)
-    }
-
-    fn not_executed(&self, error: Error) -> Error {
-        if self.joins.kinds.contains(Namespaces::MOUNT) {
-            return error;
-        }
-        let base = self.command.get_current_dir().unwrap_or(Path::new(""));
-        let mut found = self
-            .prepared
-            .paths
-            .iter()
-            .map(|candidate| base.join(path(candidate)))
-            .filter(|path| path.exists());
-        diagnose::executing(error, found.next().as_deref())
-    }
-}
-
-fn path(text: &CStr) -> PathBuf {
-    OsStr::from_bytes(text.to_bytes()).into()
 }
 
 /// The processes of a spawn, as they are put in line.
@@ -549,8 +473,7 @@ fn mount_flags(propagation: Propagation) -> Option<c_ulong> {
 }
 
 /// Moves in an order in which none overwrites what another still needs. Where they go round in a circle, one is kept aside.
-fn moves(mut pending: Vec<(RawFd, RawFd)>, ops: &mut Vec<Op<'_>>) {
-    let above = pending.iter().flat_map(|(from, to)| [*from, *to]).fold(2, RawFd::max);
+fn moves<'a>(mut pending: Vec<(RawFd, RawFd)>, taken: &'a [RawFd], ops: &mut Vec<Op<'a>>) {
     let mut aside: Option<RawFd> = None;
     while !pending.is_empty() {
         let needed = |fd: RawFd, place: usize| {
@@ -574,7 +497,7 @@ fn moves(mut pending: Vec<(RawFd, RawFd)>, ops: &mut Vec<Op<'_>>) {
                 // Every target is the source of exactly one other here, so one place aside is enough.
                 let (_, fd) = pending[0];
                 let to = pending.iter().find(|(from, _)| *from == fd).map_or(fd, |(_, to)| *to);
-                ops.push(Op::Save { fd, above, to });
+                ops.push(Op::Save { fd, to, taken });
                 aside = Some(fd);
             }
         }
@@ -623,8 +546,7 @@ mod tests {
                     let file = table[from];
                     table.insert(*to, file);
                 }
-                Op::Save { fd, above, .. } => {
-                    assert!(above >= fd);
+                Op::Save { fd, .. } => {
                     assert!(saved.replace(table[fd]).is_none(), "only one place aside");
                 }
                 Op::DupSaved { to } => {
@@ -641,7 +563,7 @@ mod tests {
             // Targets are unique; a source may serve several.
             let pending: Vec<_> = moved.iter().map(|(to, from)| (*from, *to)).collect();
             let mut ops = Vec::new();
-            moves(pending.clone(), &mut ops);
+            moves(pending.clone(), &[], &mut ops);
             let mut table: BTreeMap<RawFd, RawFd> = (0..8).map(|fd| (fd, fd)).collect();
             replay(&ops, &mut table);
             for (from, to) in pending {

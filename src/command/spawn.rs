@@ -10,7 +10,7 @@ use super::child::{Child, Handle, unknown_id};
 use super::dumpable::Dumpable;
 use super::hook::Code;
 use super::join::Joins;
-use super::plan::{MapFiles, Maps, Materials, Plan, Prepared};
+use super::plan::{self, MapFiles, Maps, Materials, Plan, Prepared};
 use super::stdio::{Default, Streams};
 use super::{Command, validate};
 use crate::error::{At as _, Error, Result, Step};
@@ -35,6 +35,7 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
     let joins = Joins::resolve(&command.joins)?;
     let prepared = Prepared::new(command, joins.kinds)?;
     let streams = Streams::open(command, default)?;
+    let numbers = plan::numbers(command, &streams);
     // Where it cannot be had, a caller that dies at the wrong moment leaves a child that waits.
     let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
     let caller_fd = caller.as_ref().map(|caller| caller.as_raw_fd());
@@ -43,6 +44,7 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
         prepared: &prepared,
         joins: &joins,
         streams: &streams,
+        numbers: &numbers,
         caller: caller_fd,
     };
     let program = run(&materials, code)?;
@@ -64,7 +66,8 @@ fn wait_for_time(child: &PidFd) {
     let time = caller.get(NamespaceKind::Time);
     let start = Instant::now();
     // What cannot be read, or has ended, is not waited for.
-    while ProcessNamespaces::of_process(child).is_ok_and(|child| child.get(NamespaceKind::Time) == time)
+    while ProcessNamespaces::of_process(child)
+        .is_ok_and(|child| child.get(NamespaceKind::Time) == time)
         && start.elapsed() < Duration::from_secs(1)
     {
         thread::yield_now();
@@ -98,7 +101,7 @@ fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {
         Some(_) => sys::spawn::spawn(first, &mut ops, Some(&mut help)),
         None => sys::spawn::spawn::<Error>(first, &mut ops, None),
     };
-    result.map_err(|failure| explain(materials, &ops, failure))
+    result.map_err(|failure| materials.explain(&ops, failure))
 }
 
 /// The number of a child that waits for its maps, as the mounted /proc has it. That may be the /proc of another pid
@@ -110,14 +113,10 @@ fn number_in_proc(child: BorrowedFd<'_>, pid: Option<i32>) -> Result<u32> {
         Some(pid) if own => u32::try_from(pid).ok(),
         _ => {
             let copy = child.try_clone_to_owned().at(|| Step::UidMap)?;
-            PidFd::known(copy).pid_in_proc()?
+            PidFd::known(copy).pid_in_proc().ok().flatten()
         }
     };
-    number.ok_or_else(|| {
-        Error::new(Step::UidMap).errno(libc::ESRCH).because(
-            "the mounted /proc does not show the child: mount that of the caller's own pid namespace",
-        )
-    })
+    number.ok_or_else(|| diagnose::mapping(Error::new(Step::UidMap).errno(libc::ESRCH), true))
 }
 
 /// The maps of a user namespace may be written from itself or from the one around it; which is an entered one here.
@@ -145,30 +144,4 @@ fn write_from_inside<'a>(
             Error::new(Step::UidMap).because("the process that writes it was killed")
         }
     })
-}
-
-fn explain(materials: &Materials<'_>, ops: &[Op<'_>], failure: Failure<Error>) -> Error {
-    let set = materials.command.get_namespaces();
-    match failure {
-        Failure::Resources(error) => {
-            Error::new(Step::Clone(set)).errno(error.raw_os_error().unwrap_or(libc::ENOMEM))
-        }
-        Failure::Clone(errno) => diagnose::creating(Error::new(Step::Clone(set)).errno(errno), set),
-        Failure::Op(place, errno) => match ops.get(place) {
-            Some(op) => materials.failed(op, errno),
-            None => Error::new(Step::Clone(set)).errno(errno),
-        },
-        Failure::Died(place, status) => {
-            let step = ops
-                .get(place)
-                .map(|op| materials.failed(op, 0).step().clone())
-                .unwrap_or(Step::Clone(set));
-            let how = status.map_or_else(
-                || "it was killed".to_owned(),
-                |status| format!("it ended with {status}"),
-            );
-            Error::new(step).because(format!("{how} in the middle of this step"))
-        }
-        Failure::Help(error) => error,
-    }
 }

@@ -59,8 +59,9 @@ pub(crate) enum Op<'a> {
     Mount { source: &'a CStr, target: &'a CStr, fstype: &'a CStr, flags: c_ulong },
     /// dup3(2), or only no more close-on-exec where it is in its place.
     Dup { from: RawFd, to: RawFd },
-    /// Keeps a descriptor whose number is wanted for another, above `above`.
-    Save { fd: RawFd, above: RawFd, to: RawFd },
+    /// Keeps a descriptor whose number is wanted for another, until it can be put under the number `to`.
+    /// Meanwhile it is under a free number that is none of `taken`.
+    Save { fd: RawFd, to: RawFd, taken: &'a [RawFd] },
     /// dup3(2) from the one kept, which is then closed.
     DupSaved { to: RawFd },
     /// close_range(2): closed, or to be closed by exec.
@@ -222,12 +223,8 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         Op::Propagation(flags) => mount(c"none", c"/", c"", *flags),
         Op::Mount { source, target, fstype, flags } => mount(source, target, fstype, *flags),
         Op::Dup { from, to } => dup(*from, *to),
-        Op::Save { fd, above, .. } => {
-            let above = above.saturating_add(1) as usize;
-            *saved = call(
-                libc::SYS_fcntl,
-                [*fd as usize, libc::F_DUPFD_CLOEXEC as usize, above, 0, 0, 0],
-            )? as RawFd;
+        Op::Save { fd, taken, .. } => {
+            *saved = save(*fd, taken)?;
             Ok(())
         }
         Op::DupSaved { to } => {
@@ -319,6 +316,19 @@ fn dup(from: RawFd, to: RawFd) -> Result<(), Errno> {
         return done(call(libc::SYS_fcntl, [from as usize, libc::F_SETFD as usize, 0, 0, 0, 0]));
     }
     done(call(libc::SYS_dup3, [from as usize, to as usize, 0, 0, 0, 0]))
+}
+
+fn save(fd: RawFd, taken: &[RawFd]) -> Result<RawFd, Errno> {
+    let how = libc::F_DUPFD_CLOEXEC as usize;
+    let mut least = 3;
+    loop {
+        let copy = call(libc::SYS_fcntl, [fd as usize, how, least, 0, 0, 0])?;
+        if !taken.contains(&(copy as RawFd)) {
+            return Ok(copy as RawFd);
+        }
+        let _ = call(libc::SYS_close, [copy, 0, 0, 0, 0, 0]);
+        least = copy + 1;
+    }
 }
 
 /// Says that it waits, and sleeps until the caller has written the maps. Should the caller die, so does this process:

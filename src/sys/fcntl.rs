@@ -20,39 +20,69 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Descriptors under numbers that are about to be taken, to be put back if the taking comes to nothing.
 #[derive(Debug)]
-pub(crate) struct Saved(Vec<(RawFd, Option<(OwnedFd, c_int)>)>);
+pub(crate) struct Saved(Vec<(RawFd, Before)>);
+
+/// What was under a number.
+#[derive(Debug)]
+enum Before {
+    Nothing,
+    /// A copy, if there could be one, and the flags.
+    Open(Option<OwnedFd>, c_int),
+}
 
 impl Saved {
-    pub(crate) fn save(numbers: impl Iterator<Item = RawFd>) -> Self {
-        let save = |number: RawFd| {
+    /// The copies are under none of the numbers in `taken`.
+    pub(crate) fn save(numbers: &[RawFd], taken: &[RawFd]) -> Self {
+        // All are looked at before the first copy is made, which could be taken for what was there.
+        let flags = numbers.iter().map(|number| {
             // SAFETY: reads the flags of whatever is under the number.
-            let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
-            // SAFETY: duplicates what is under the number, if anything is.
-            let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
-            if flags < 0 || copy < 0 {
-                return (number, None);
-            }
-            // SAFETY: new, and nobody else's.
-            (number, Some((unsafe { OwnedFd::from_raw_fd(copy) }, flags)))
+            let flags = unsafe { libc::fcntl(*number, libc::F_GETFD) };
+            (*number, Some(flags).filter(|flags| *flags >= 0))
+        });
+        let flags: Vec<_> = flags.collect();
+        let save = |(number, flags): (RawFd, Option<c_int>)| {
+            (
+                number,
+                flags.map_or(Before::Nothing, |flags| Before::Open(copy(number, taken), flags)),
+            )
         };
-        Self(numbers.map(save).collect())
+        Self(flags.into_iter().map(save).collect())
     }
 
     /// Puts back what was there, and closes what was put where nothing was.
     pub(crate) fn restore(self) {
-        for (number, saved) in self.0 {
-            match saved {
-                Some((copy, flags)) => {
+        for (number, before) in self.0 {
+            match before {
+                Before::Open(None, _) => {}
+                Before::Open(Some(copy), flags) => {
                     // SAFETY: the number gets back what it had before, which is what its owner expects of it.
                     unsafe { libc::dup2(copy.as_raw_fd(), number) };
                     // SAFETY: as above.
                     unsafe { libc::fcntl(number, libc::F_SETFD, flags) };
                 }
-                None => {
+                Before::Nothing => {
                     // SAFETY: nothing was there before, so nobody owns what the failed exec put there.
                     unsafe { libc::close(number) };
                 }
             }
         }
+    }
+}
+
+/// A copy under a free number that is none of `taken`. `None`: there is no such number.
+fn copy(number: RawFd, taken: &[RawFd]) -> Option<OwnedFd> {
+    let mut least = 3;
+    loop {
+        // SAFETY: duplicates what is under the number.
+        let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, least) };
+        if copy < 0 {
+            return None;
+        }
+        // SAFETY: new, and nobody else's.
+        let owned = unsafe { OwnedFd::from_raw_fd(copy) };
+        if !taken.contains(&copy) {
+            return Some(owned);
+        }
+        least = copy + 1;
     }
 }

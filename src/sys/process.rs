@@ -1,4 +1,4 @@
-//! getpid(2), geteuid(2), getegid(2), kill(2).
+//! geteuid(2), getegid(2), kill(2), getrlimit(2).
 
 /// The effective user and group id of the caller.
 pub(crate) fn effective_ids() -> (u32, u32) {
@@ -13,4 +13,13 @@ pub(crate) fn effective_ids() -> (u32, u32) {
 pub(crate) fn kill(pid: i32) {
     // SAFETY: an unreaped child keeps its id.
     unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// `RLIMIT_NOFILE`: descriptors have numbers below it.
+#[allow(clippy::unnecessary_cast, reason = "the width differs between architectures")]
+pub(crate) fn open_files_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills the limit.
+    (unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0)
+        .then_some(limit.rlim_cur as u64)
 }

@@ -104,8 +104,8 @@ pub(crate) fn spawn<E>(
                 let direct_child = (last == 0).then_some(pid);
                 let helped =
                     if attended { attend(shared, &mut help, direct_child) } else { Ok(()) };
-                settle(shared, last);
-                helped
+                let ended_badly = settle(shared, last);
+                helped.map(|()| ended_badly)
             }
         };
         mem::forget(bomb);
@@ -220,8 +220,9 @@ fn release(shared: &Shared) {
 }
 
 /// Waits until no process of the spawn runs on the caller's memory, and reaps the helpers. The first one has
-/// exec'd or is gone, or was killed, when this is called.
-fn settle(shared: &Shared, last: usize) {
+/// exec'd or is gone, or was killed, when this is called. Gives how the first of them ended that did not end well.
+fn settle(shared: &Shared, last: usize) -> Option<ExitStatus> {
+    let mut ended_badly = None;
     for process in 0..=last {
         let (Some(alive), Some(pid)) = (shared.alive(process), shared.pid(process)) else {
             continue;
@@ -236,16 +237,18 @@ fn settle(shared: &Shared, last: usize) {
             }
         }
         if process < last && pid != 0 {
-            let _ = wait::wait_pid(pid);
+            let status = wait::wait_pid(pid).ok().flatten();
+            ended_badly = ended_badly.or(status.filter(|status| !status.success()));
         }
     }
+    ended_badly
 }
 
 /// The outcome, when everything has happened.
 fn finish<E>(
     shared: &Shared,
     ops: &[Op<'_>],
-    outcome: Result<(), Failure<E>>,
+    outcome: Result<Option<ExitStatus>, Failure<E>>,
     last: usize,
 ) -> Result<Program, Failure<E>> {
     if let Err(Failure::Clone(_)) = outcome {
@@ -258,14 +261,14 @@ fn finish<E>(
     let failed = match (shared.failure(), outcome) {
         (Some((place, errno)), _) => Failure::Op(place, errno),
         (None, Err(failure)) => failure,
-        (None, Ok(())) => match pidfd {
+        (None, Ok(helper)) => match pidfd {
             Some(pidfd) if arrived => {
                 return Ok(Program {
                     pidfd,
                     pid: shared.pid(last).map_or(0, |pid| pid.load(SeqCst)),
                 });
             }
-            _ => Failure::Died(begun, None),
+            _ => Failure::Died(begun, helper),
         },
     };
     let Some(pidfd) = pidfd else { return Err(failed) };
@@ -273,7 +276,7 @@ fn finish<E>(
     let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
     let status = wait::wait_pidfd(pidfd.as_fd(), true).ok().flatten();
     Err(match failed {
-        Failure::Died(place, _) => Failure::Died(place, status),
+        Failure::Died(place, helper) => Failure::Died(place, helper.or(status)),
         failed => failed,
     })
 }

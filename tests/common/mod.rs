@@ -165,7 +165,8 @@ pub(crate) fn field<'t>(name: &str, status: &'t str) -> &'t str {
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Footprint {
     descriptors: BTreeSet<String>,
-    children: String,
+    children: BTreeSet<String>,
+    ended_child: i32,
     threads: usize,
     mounts: usize,
     namespaces: String,
@@ -187,14 +188,11 @@ impl Footprint {
             })
             .collect();
         let threads: Vec<_> = fs::read_dir("/proc/self/task").expect("threads").flatten().collect();
-        let children = threads
-            .iter()
-            .map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default())
-            .collect();
         let status = fs::read_to_string("/proc/thread-self/status").expect("status");
         Self {
             descriptors,
-            children,
+            children: children(),
+            ended_child: ended_child(),
             threads: threads.len(),
             mounts: fs::read_to_string("/proc/self/mountinfo").expect("mounts").lines().count(),
             namespaces: linux_namespaces::ProcessNamespaces::current()
@@ -222,4 +220,36 @@ impl Footprint {
 pub(crate) fn inode(path: impl AsRef<Path>) -> u64 {
     let path = path.as_ref();
     fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).ino()
+}
+
+/// The children of this process, as /proc shows them: their numbers and states.
+pub(crate) fn children() -> BTreeSet<String> {
+    let own = fs::read_link("/proc/self").expect("a number");
+    let own = own.to_str().expect("a number");
+    let processes = fs::read_dir("/proc").expect("processes").flatten();
+    processes
+        .filter_map(|process| {
+            // One that has just gone was no child, for nobody else reaps those.
+            let stat = fs::read_to_string(process.path().join("stat")).ok()?;
+            // The name, in brackets, may have anything in it.
+            let (name, rest) = stat.rsplit_once(") ")?;
+            let (state, rest) = rest.split_once(' ')?;
+            let parent = rest.split(' ').next()?;
+            // Whether a program runs or sleeps says nothing.
+            (parent == own).then(|| format!("{name}) {}", if state == "Z" { "ended" } else { "" }))
+        })
+        .collect()
+}
+
+/// A child that nobody has waited for, or 0.
+pub(crate) fn ended_child() -> i32 {
+    // SAFETY: plain integers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: fills `info`, and reaps nobody.
+    if unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) } != 0 {
+        return 0;
+    }
+    // SAFETY: filled by waitid, or still zero.
+    unsafe { info.si_pid() }
 }

@@ -1,0 +1,181 @@
+//! From an operation that failed to the error that says so.
+#![forbid(unsafe_code)]
+
+use std::ffi::{CStr, OsStr};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use super::plan::Materials;
+use crate::error::{At as _, Cause, Error, Step};
+use crate::sys::child::Op;
+use crate::sys::spawn::Failure;
+use crate::{NamespaceKind, Namespaces, diagnose, sys};
+
+impl Materials<'_> {
+    /// The error of a spawn.
+    pub(super) fn explain(&self, ops: &[Op<'_>], failure: Failure<Error>) -> Error {
+        let set = self.command.get_namespaces();
+        match failure {
+            Failure::Resources(error) => {
+                Err::<(), _>(error).at(|| Step::Clone(set)).expect_err("built as an error")
+            }
+            Failure::Clone(errno) => {
+                diagnose::creating(Error::new(Step::Clone(set)).errno(errno), set)
+            }
+            Failure::Op(place, errno) => self.failed(&ops[place], errno),
+            Failure::Died(place, status) => self.died(&ops[place], status),
+            Failure::Help(error) => error,
+        }
+    }
+
+    /// The process ended in the middle of an operation, for a reason that is none of the operation's.
+    fn died(&self, op: &Op<'_>, status: Option<ExitStatus>) -> Error {
+        let how = match status {
+            Some(status) => format!("it ended with {status} in the middle of this step"),
+            None => "it was killed in the middle of this step".to_owned(),
+        };
+        self.failing(op).because(how)
+    }
+
+    /// The error of an operation.
+    pub(super) fn failed(&self, op: &Op<'_>, errno: i32) -> Error {
+        let command = self.command;
+        let created = command.get_namespaces();
+        let error = self.failing(op).errno(errno);
+        match op {
+            Op::Enter { .. } | Op::EnterProcess { .. } => diagnose::entering(error, self.joins.kinds),
+            // Only a pid namespace whose process 1 is gone has the kernel say so.
+            Op::Hop(_) if errno == libc::ENOMEM && self.joins.kinds.contains(Namespaces::PID) => {
+                error.because("process 1 of the pid namespace to enter has ended, and no other can be started in there")
+            }
+            Op::Hop(_) | Op::Unshare(_) | Op::UnshareTimeIfLegacy { .. } => diagnose::creating(error, created),
+            Op::ProcessGroup(_) if errno == libc::EPERM => {
+                error.because("there is no such process group in the session of the caller")
+            }
+            Op::Hostname(_) | Op::Domainname(_) => self.refused(error, NamespaceKind::Uts),
+            Op::Loopback => self.refused(error, NamespaceKind::Net),
+            Op::Propagation(_) => self.of_mounts(error, diagnose::propagation),
+            Op::Mount { .. } => self.of_mounts(error, |error| diagnose::mounting_proc(error, created)),
+            Op::Dup { to, .. } | Op::DupSaved { to } | Op::Save { to, .. } => {
+                match sys::process::open_files_limit() {
+                    Some(limit) if *to as u64 >= limit => error.because(format!(
+                        "the number is not below the limit on open files (RLIMIT_NOFILE), which is {limit}"
+                    )),
+                    _ => error,
+                }
+            }
+            Op::Chdir(_) if errno == libc::ENOENT && created.contains(Namespaces::MOUNT) => {
+                error.because("there is no such directory inside")
+            }
+            Op::Groups(_) | Op::DropGroups { .. } => self.of_groups(error),
+            Op::Gid(_) => self.of_ids(error, "CAP_SETGID"),
+            Op::Uid(_) => self.of_ids(error, "CAP_SETUID"),
+            Op::PreExec(_) if errno == 0 => self.failing(op).because("it panicked"),
+            Op::Exec(_) => self.not_executed(error),
+            _ => error,
+        }
+    }
+
+    /// What was being done, and on what.
+    fn failing(&self, op: &Op<'_>) -> Error {
+        let command = self.command;
+        let created = command.get_namespaces();
+        match op {
+            Op::Enter { fd, .. } | Op::EnterProcess { fd, .. } => self.joins.entering(*fd),
+            Op::Undumpable => {
+                Error::new(Step::EnterProcess(self.joins.kinds)).on("(guarding the memory)")
+            }
+            Op::Hop(_) | Op::UnshareTimeIfLegacy { .. } | Op::Call(_) => {
+                Error::new(Step::Clone(created))
+            }
+            Op::Unshare(_) => Error::new(Step::Unshare(created)),
+            Op::AwaitMaps { .. } | Op::WriteMap(_) => Error::new(Step::UidMap),
+            Op::OwnDescriptors { first } | Op::Close { first, .. } => {
+                Error::new(Step::Fd(*first as RawFd)).on("and up (closing them)")
+            }
+            Op::ProcessGroup(group) => Error::new(Step::ProcessGroup).on(group.to_string()),
+            Op::Hostname(name) => {
+                Error::new(Step::Hostname).on(format!("{:?}", OsStr::from_bytes(name)))
+            }
+            Op::Domainname(name) => {
+                Error::new(Step::Domainname).on(format!("{:?}", OsStr::from_bytes(name)))
+            }
+            Op::Loopback => Error::new(Step::Loopback).on("lo"),
+            Op::Propagation(_) => Error::new(Step::Propagation),
+            Op::Mount { target, .. } => Error::new(Step::Mount(path(target))),
+            Op::Dup { to, .. } | Op::Save { to, .. } | Op::DupSaved { to } => {
+                Error::new(Step::Fd(*to))
+            }
+            Op::Chdir(directory) => Error::new(Step::Chdir(path(directory))),
+            Op::Groups(groups) => Error::new(Step::Groups).on(format!("{groups:?}")),
+            Op::DropGroups { .. } => Error::new(Step::Groups).on("[]"),
+            Op::Gid(gid) => Error::new(Step::Gid).on(gid.to_string()),
+            Op::Uid(uid) => Error::new(Step::Uid).on(uid.to_string()),
+            Op::Dispositions | Op::Unblock => Error::new(Step::Signal).on("dispositions and mask"),
+            Op::PreExec(_) => Error::new(Step::PreExec),
+            Op::Exec(_) => Error::new(Step::Exec(command.get_program().into())),
+        }
+    }
+
+    /// The program is in a new user namespace and in an entered namespace of this kind, which belongs to one further out.
+    fn is_out_of_power(&self, kind: NamespaceKind) -> bool {
+        let created = self.command.get_namespaces();
+        created.contains(Namespaces::USER) && self.joins.kinds.contains(kind.flag())
+    }
+
+    fn refused(&self, error: Error, kind: NamespaceKind) -> Error {
+        if error.raw_os_error() == Some(libc::EPERM) && self.is_out_of_power(kind) {
+            return error.caused_by(Cause::MissingCapability).because(format!(
+                "the {kind} namespace that is entered belongs to the user namespace around the new one: \
+                 create a new {kind} namespace as well, or leave out `Namespaces::USER`"
+            ));
+        }
+        diagnose::inside(error, self.command.get_namespaces())
+    }
+
+    fn of_mounts(&self, error: Error, diagnose: impl FnOnce(Error) -> Error) -> Error {
+        if self.is_out_of_power(NamespaceKind::Mount) {
+            return self.refused(error, NamespaceKind::Mount);
+        }
+        diagnose(error)
+    }
+
+    fn of_groups(&self, error: Error) -> Error {
+        let inside = (self.command.get_namespaces() | self.joins.kinds).contains(Namespaces::USER);
+        match error.raw_os_error() {
+            Some(libc::EPERM) if inside => error.caused_by(Cause::MissingCapability).because(
+                "setgroups(2) is denied in this user namespace for good, as the kernel demands of a gid_map that was written \
+                 without CAP_SETGID over the namespace around: keep the groups, or have it created by root",
+            ),
+            _ => self.of_ids(error, "CAP_SETGID"),
+        }
+    }
+
+    fn of_ids(&self, error: Error, capability: &str) -> Error {
+        match error.raw_os_error() {
+            Some(libc::EINVAL) => error.because(
+                "that id has no mapping in the user namespace of the program: give it one",
+            ),
+            Some(libc::EPERM) => error.caused_by(Cause::MissingCapability).because(format!(
+                "an id that is not the caller's own takes {capability}: run as root"
+            )),
+            _ => error,
+        }
+    }
+
+    fn not_executed(&self, error: Error) -> Error {
+        if self.joins.kinds.contains(Namespaces::MOUNT) {
+            return error;
+        }
+        let base = self.command.get_current_dir().unwrap_or(Path::new(""));
+        let found =
+            self.prepared.paths().map(|candidate| base.join(candidate)).find(|path| path.exists());
+        diagnose::executing(error, found.as_deref())
+    }
+}
+
+fn path(text: &CStr) -> PathBuf {
+    OsStr::from_bytes(text.to_bytes()).into()
+}
