@@ -87,7 +87,7 @@ impl Materials<'_> {
             Op::Undumpable => {
                 Error::new(Step::EnterProcess(self.joins.kinds)).on("(guarding the memory)")
             }
-            Op::Hop(_) | Op::UnshareTimeIfLegacy { .. } | Op::Call(_) => {
+            Op::Hop(_) | Op::UnshareTimeIfLegacy { .. } | Op::Environment(_) | Op::Call(_) => {
                 Error::new(Step::Clone(created))
             }
             Op::Unshare(_) => Error::new(Step::Unshare(created)),

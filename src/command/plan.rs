@@ -320,6 +320,9 @@ impl<'a> Materials<'a> {
         self.set_up(&mut ops, closing);
         // A copy may take signals at once, and what its hooks make of them stays.
         ops.extend([Op::Dispositions, Op::Unblock]);
+        if let (Some(envp), true) = (&self.prepared.envp, has_function) {
+            ops.push(Op::Environment(envp.addresses.as_ptr()));
+        }
         for hook in &mut code.hooks {
             ops.push(Op::PreExec(&mut **hook));
         }

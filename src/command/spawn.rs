@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 use std::{process, thread};
@@ -47,6 +48,10 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
         numbers: &numbers,
         caller: caller_fd,
     };
+    if code.function.is_some() {
+        // Or what is in its buffer would be written by both.
+        let _ = io::stdout().flush();
+    }
     let program = run(&materials, code)?;
     let pidfd = PidFd::known(program.pidfd);
     let pid = match u32::try_from(program.pid) {

@@ -79,12 +79,16 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn open(command: &Command, default: &Default) -> Result<Self> {
+    pub(super) fn open(command: &Command, defaults: &Default) -> Result<Self> {
         let mut streams =
             Self { child: [None; 3], opened: Vec::new(), stdin: None, stdout: None, stderr: None };
-        let stdin = command.stdin.as_ref().unwrap_or(default.stdin);
-        let stdout = command.stdout.as_ref().unwrap_or(default.others);
-        let stderr = command.stderr.as_ref().unwrap_or(default.others);
+        // A descriptor passed under the number of a stream that was not set takes the place of the default.
+        let default = |number: RawFd, default: &'static Stdio| {
+            if command.fds.iter().any(|(target, _)| *target == number) { &INHERIT } else { default }
+        };
+        let stdin = command.stdin.as_ref().unwrap_or_else(|| default(0, defaults.stdin));
+        let stdout = command.stdout.as_ref().unwrap_or_else(|| default(1, defaults.others));
+        let stderr = command.stderr.as_ref().unwrap_or_else(|| default(2, defaults.others));
         streams.stdin = streams.connect(0, stdin)?.map(ChildStdin::from);
         streams.stdout = streams.connect(1, stdout)?.map(ChildStdout::from);
         streams.stderr = streams.connect(2, stderr)?.map(ChildStderr::from);

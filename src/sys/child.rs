@@ -80,6 +80,8 @@ pub(crate) enum Op<'a> {
     Dispositions,
     /// sigprocmask(2): no signal blocked. In a child only after [`Op::Dispositions`].
     Unblock,
+    /// environ(7), for a function: a program gets its own from exec.
+    Environment(*const *const c_char),
     /// A hook of the user's.
     PreExec(&'a mut Hook<'a>),
     /// execve(2).
@@ -253,6 +255,10 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         }
         Op::Dispositions => default_dispositions(),
         Op::Unblock => super::signal::set_mask(&super::signal::EMPTY),
+        Op::Environment(envp) => {
+            set_environ(*envp);
+            Ok(())
+        }
         Op::PreExec(hook) => hook().map_err(Errno),
         Op::Exec(exec) => Err(execute(exec)),
         Op::Call(function) => {
@@ -393,7 +399,7 @@ fn default_dispositions() -> Result<(), Errno> {
 
 /// As execvp(3): the first path that can be executed; if none, the error that says most.
 fn execute(exec: &Exec<'_>) -> Errno {
-    let envp = if exec.envp.is_null() { environ() } else { exec.envp };
+    let envp = if exec.envp.is_null() { environ_now() } else { exec.envp };
     let alone = exec.paths.len() == 1;
     let mut error = Errno(libc::ENOENT);
     for path in exec.paths {
@@ -423,11 +429,18 @@ fn execute(exec: &Exec<'_>) -> Errno {
     error
 }
 
+unsafe extern "C" {
+    static mut environ: *const *const c_char;
+}
+
 /// environ(7), as it is now.
-fn environ() -> *const *const c_char {
-    unsafe extern "C" {
-        static environ: *const *const c_char;
-    }
+fn environ_now() -> *const *const c_char {
     // SAFETY: libc's variable; whoever changes the environment beside other threads answers for that (`std::env::set_var`).
     unsafe { environ }
+}
+
+/// environ(7), in a copy of the process.
+fn set_environ(envp: *const *const c_char) {
+    // SAFETY: this is a process with one thread, and the texts are never freed in it.
+    unsafe { environ = envp };
 }

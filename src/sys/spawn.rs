@@ -103,7 +103,7 @@ pub(crate) fn spawn<E>(
                 }
                 let direct_child = (last == 0).then_some(pid);
                 let helped =
-                    if attended { attend(shared, &mut help, direct_child) } else { Ok(()) };
+                    if attended { attend(shared, &mut help, last, direct_child) } else { Ok(()) };
                 let ended_badly = settle(shared, last);
                 helped.map(|()| ended_badly)
             }
@@ -167,6 +167,7 @@ fn line_up(first: &mut Spec, ops: &mut [Op<'_>]) -> io::Result<Line> {
 fn attend<E>(
     shared: &Shared,
     help: &mut Option<&mut Help<'_, E>>,
+    last: usize,
     direct_child: Option<i32>,
 ) -> Result<(), Failure<E>> {
     let mut helped = Ok(());
@@ -178,8 +179,8 @@ fn attend<E>(
         match shared.state().load(SeqCst) {
             state::GONE => return helped,
             state::READY => {
-                // The helper would sleep until the function ends.
-                if let Some(helper) = shared.pid(0) {
+                // The helpers would sleep until the function ends.
+                for helper in (0..last).filter_map(|process| shared.pid(process)) {
                     process::kill(helper.load(SeqCst));
                 }
                 return helped;
