@@ -295,7 +295,7 @@ fn proc_is_new() {
     let inside = stdout_of(Command::new("stat").args(["-c", "%d", "/proc"]).namespaces(set));
     assert_ne!(inside, device("/proc"));
     let mountinfo = stdout_of(Command::new("cat").arg("/proc/self/mountinfo").namespaces(set));
-    let newest = mountinfo.lines().filter(|line| line.split(' ').nth(4) == Some("/proc")).last();
+    let newest = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc"));
     let options = newest.and_then(|line| line.split(' ').nth(5)).expect("options");
     for option in ["nosuid", "nodev", "noexec"] {
         assert!(options.split(',').any(|word| word == option), "{options}");

@@ -42,6 +42,7 @@ fn tests() -> Vec<Trial> {
         test_with("user_nests", USERNS, user_nests),
         test_with("user_and_pid_nest", USERNS, user_and_pid_nest),
         test_with("a_refused_command_can_be_mended", USERNS, a_refused_command_can_be_mended),
+        test("the_callers_own_namespace_is_not_entered", the_callers_own_namespace_is_not_entered),
         test("functions_need_one_thread", functions_need_one_thread),
     ]
 }
@@ -560,6 +561,20 @@ fn a_refused_command_can_be_mended() {
     let uid = unsafe { libc::geteuid() };
     assert_eq!(name, "inner");
     assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", &uid.to_string(), "1"]);
+}
+
+/// Its own namespaces are passed over, so a setting would act on the caller's world.
+fn the_callers_own_namespace_is_not_entered() {
+    let before = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    let uts = Namespace::current(NamespaceKind::Uts).expect("a handle");
+    let me = PidFd::open(std::process::id()).expect("a pidfd");
+    for command in [failing().enter(&uts), failing().enter_process(&me, Namespaces::UTS)] {
+        let error = command.hostname("renamed").spawn().expect_err("it would rename the host");
+        assert_eq!((error.step(), error.kind()), (&Step::Validate, ErrorKind::InvalidInput));
+        assert!(error.to_string().contains("add `Namespaces::UTS`"), "{error}");
+    }
+    let after = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    assert_eq!(after, before);
 }
 
 fn functions_need_one_thread() {

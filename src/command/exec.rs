@@ -31,6 +31,7 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
         crate::threads::is_single();
     }
     let joins = Joins::resolve(&command.joins)?;
+    validate::settings_have_namespaces(command, joins.kinds)?;
     // The process that writes the maps has not entered anything: see `validate_exec`.
     let prepared = Prepared::new(command, Namespaces::empty())?;
     let streams = Streams::open(command, &Default::INHERIT)?;

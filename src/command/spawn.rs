@@ -34,6 +34,7 @@ pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
 
 fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<Child> {
     let joins = Joins::resolve(&command.joins)?;
+    validate::settings_have_namespaces(command, joins.kinds)?;
     let prepared = Prepared::new(command, joins.kinds)?;
     let streams = Streams::open(command, default)?;
     let numbers = plan::numbers(command, &streams);

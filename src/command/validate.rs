@@ -18,7 +18,8 @@ const NO_ID: u32 = u32::MAX;
 pub(super) fn validate(command: &Command) -> Result<()> {
     command.namespaces.validate()?;
     let entered = joins(command)?;
-    settings_without_namespace(command, entered)?;
+    settings_have_namespaces(command, entered)?;
+    maps(command)?;
     texts(command)?;
     ids(command)?;
     descriptors(command)?;
@@ -67,8 +68,9 @@ fn joins(command: &Command) -> Result<Namespaces> {
     Ok(entered)
 }
 
-/// A setting that would act on the caller's own world, as nothing separates the program from it.
-fn settings_without_namespace(command: &Command, entered: Namespaces) -> Result<()> {
+/// Refuses a setting that would act on the caller's own world, as nothing separates the program from it: neither a namespace
+/// that is created, nor one of those `entered`, which the caller's own are not.
+pub(super) fn settings_have_namespaces(command: &Command, entered: Namespaces) -> Result<()> {
     let created = command.namespaces;
     let check = |set: bool, what: &str, needs: Namespaces, has: Namespaces| {
         if !set || has.contains(needs) {
@@ -96,6 +98,10 @@ fn settings_without_namespace(command: &Command, entered: Namespaces) -> Result<
         || command.uid_map.is_some()
         || command.gid_map.is_some();
     check(maps, "ids are mapped", Namespaces::USER, created)?;
+    Ok(())
+}
+
+fn maps(command: &Command) -> Result<()> {
     for (file, ranges) in [("uid_map", &command.uid_map), ("gid_map", &command.gid_map)] {
         if let Some(ranges) = ranges {
             id_map::validate(file, ranges)?;
