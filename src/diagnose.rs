@@ -99,6 +99,10 @@ pub(crate) fn mapping(error: Error, own_only: bool) -> Error {
             "ids other than the caller's own may be mapped only with CAP_SETUID (CAP_SETGID for groups) over the \
              namespace around, and only those that are mapped there: run as root, or map the own id alone",
         ),
+        (Some(libc::EACCES), None) if sys::prctl::dumpable() != Some(1) => error.because(
+            "this process is not dumpable, as after a change of its ids, so the map files of its children belong to root: \
+             set prctl(PR_SET_DUMPABLE) to 1, or spawn from a program that was executed under that id",
+        ),
         (Some(libc::ENOENT | libc::ESRCH), _) => error.because(
             "it is written below /proc: mount that of the caller's own pid namespace",
         ),

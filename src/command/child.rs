@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
-use crate::error::{At as _, Error, Result, Step};
+use crate::error::{At as _, Result, Step};
 use crate::{Namespace, NamespaceKind, PidFd, ProcessNamespaces, sys};
 
 /// A program that was spawned. As [`std::process::Child`], with a pidfd.
@@ -32,7 +32,8 @@ pub(super) struct Handle {
 }
 
 impl Child {
-    /// Its process id, as the caller's pid namespace numbers it.
+    /// Its process id, as the caller's pid namespace numbers it. 0 in one case: a pid namespace was created inside an entered
+    /// one, and the program has ended and, as SIGCHLD is ignored, is gone before anybody could ask.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.handle.pid
@@ -236,9 +237,4 @@ fn at_end(result: io::Result<usize>) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// The error for a child whose id could not be told.
-pub(super) fn unknown_id() -> Error {
-    Error::new(Step::Wait).on("(of unknown id)").errno(libc::ESRCH)
 }

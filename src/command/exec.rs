@@ -4,9 +4,8 @@
 use std::process;
 
 use super::hook::Code;
-use super::join::Joins;
-use super::plan::{self, Closing, MapFiles, Materials, Prepared};
-use super::stdio::{Default, Streams};
+use super::plan::{Closing, MapFiles, Supplies};
+use super::stdio::Default;
 use super::{Command, validate};
 use crate::error::{Error, Result, Step};
 use crate::sys::child::Op;
@@ -30,24 +29,11 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
     if created.contains(Namespaces::USER) {
         crate::threads::is_single();
     }
-    let joins = Joins::resolve(&command.joins)?;
-    validate::settings_have_namespaces(command, joins.kinds)?;
-    // The process that writes the maps has not entered anything: see `validate_exec`.
-    let prepared = Prepared::new(command, Namespaces::empty())?;
-    let streams = Streams::open(command, &Default::INHERIT)?;
-    let numbers = plan::numbers(command, &streams);
-    let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
-    let caller = caller.as_ref().map(std::os::fd::AsRawFd::as_raw_fd);
-    let materials = Materials {
-        command,
-        prepared: &prepared,
-        joins: &joins,
-        streams: &streams,
-        numbers: &numbers,
-        caller,
-    };
+    // Maps are written by a process that has not entered anything: see `validate_exec`.
+    let supplies = Supplies::get(command, &Default::INHERIT, false)?;
+    let materials = supplies.materials(command);
 
-    let mut enter: Vec<Op<'_>> = joins.ops().collect();
+    let mut enter: Vec<Op<'_>> = materials.joins.ops().collect();
     if !created.is_empty() {
         enter.push(Op::Unshare(created.bits() as i32));
     }
@@ -55,8 +41,9 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
     let files = MapFiles::of(process::id())?;
     let mut map = Vec::new();
     let mut map_steps = Vec::new();
-    if let Some(maps) = &prepared.maps {
-        map.push(Op::AwaitMaps { caller: caller.unwrap_or(-1) });
+    let maps = &materials.prepared.maps;
+    if let Some(maps) = maps {
+        map.push(Op::AwaitMaps { caller: materials.caller.unwrap_or(-1) });
         map_steps.push(Step::UidMap);
         for (step, file) in maps.files(&files) {
             map.push(Op::WriteMap(file));
@@ -72,14 +59,14 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
     }
     rest.push(materials.exec());
 
-    let saved = sys::fcntl::Saved::save(&materials.targets(), &numbers);
+    let saved = sys::fcntl::Saved::save(&materials.targets(), materials.numbers);
     let (part, failure) =
         sys::spawn::replace_self(Replacement { enter: &mut enter, map: &mut map, rest: &mut rest });
     saved.restore();
     Ok(match (part, failure) {
         (Part::Enter, Failure::Op(place, errno)) => materials.failed(&enter[place], errno),
         (Part::Rest, Failure::Op(place, errno)) => materials.failed(&rest[place], errno),
-        (Part::Map, Failure::Op(place, errno)) => match &prepared.maps {
+        (Part::Map, Failure::Op(place, errno)) => match maps {
             Some(maps) => maps.failed(map_steps[place].clone(), errno),
             None => Error::new(Step::UidMap).errno(errno),
         },

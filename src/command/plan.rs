@@ -3,16 +3,16 @@
 
 use std::ffi::{CString, OsStr, c_char, c_ulong};
 use std::fmt;
-use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::ptr;
+use std::{process, ptr};
 
 use super::builder::MapPolicy;
 use super::hook::Code;
 use super::join::Joins;
-use super::stdio::Streams;
-use super::{Command, Propagation};
+use super::stdio::{Default, Streams};
+use super::{Command, Propagation, validate};
 use crate::error::{Error, Result, Step};
 use crate::sys::child::{Exec, Op};
 use crate::sys::clone::{CLONE_CLEAR_SIGHAND, Spec};
@@ -217,15 +217,50 @@ impl Maps {
     }
 }
 
+/// What is looked up, opened and prepared for one spawn or exec.
+pub(super) struct Supplies {
+    pub(super) joins: Joins,
+    pub(super) prepared: Prepared,
+    pub(super) streams: Streams,
+    /// What [`numbers`] gives for those.
+    numbers: Vec<RawFd>,
+    /// A pidfd of the calling process, for a child that waits for it. Where it cannot be had, a caller that dies at the
+    /// wrong moment leaves a child that waits.
+    caller: Option<OwnedFd>,
+}
+
+impl Supplies {
+    /// `maps_inside`: whoever writes id maps has entered what is to be entered.
+    pub(super) fn get(command: &Command, default: &Default, maps_inside: bool) -> Result<Self> {
+        let joins = Joins::resolve(&command.joins)?;
+        validate::settings_have_namespaces(command, joins.kinds)?;
+        let joined = if maps_inside { joins.kinds } else { Namespaces::empty() };
+        let prepared = Prepared::new(command, joined)?;
+        let streams = Streams::open(command, default)?;
+        let numbers = numbers(command, &streams);
+        let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
+        Ok(Self { joins, prepared, streams, numbers, caller })
+    }
+
+    pub(super) fn materials<'a>(&'a self, command: &'a Command) -> Materials<'a> {
+        Materials {
+            command,
+            prepared: &self.prepared,
+            joins: &self.joins,
+            streams: &self.streams,
+            numbers: &self.numbers,
+            caller: self.caller.as_ref().map(AsRawFd::as_raw_fd),
+        }
+    }
+}
+
 /// Everything that a list of operations is made from.
 pub(super) struct Materials<'a> {
     pub(super) command: &'a Command,
     pub(super) prepared: &'a Prepared,
     pub(super) joins: &'a Joins,
-    pub(super) streams: &'a Streams,
-    /// What [`numbers`] gives for those two.
+    streams: &'a Streams,
     pub(super) numbers: &'a [RawFd],
-    /// A pidfd of the calling process, for a child that waits for it.
     pub(super) caller: Option<RawFd>,
 }
 
@@ -238,7 +273,7 @@ fn passed(command: &Command, streams: &Streams) -> Vec<(RawFd, RawFd)> {
 }
 
 /// All the numbers in that: where they are, and where they go.
-pub(super) fn numbers(command: &Command, streams: &Streams) -> Vec<RawFd> {
+fn numbers(command: &Command, streams: &Streams) -> Vec<RawFd> {
     passed(command, streams).into_iter().flat_map(|(from, to)| [from, to]).collect()
 }
 

@@ -3,15 +3,14 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 use std::{process, thread};
 
-use super::child::{Child, Handle, unknown_id};
+use super::child::{Child, Handle};
 use super::dumpable::Dumpable;
 use super::hook::Code;
-use super::join::Joins;
-use super::plan::{self, MapFiles, Maps, Materials, Plan, Prepared};
+use super::plan::{MapFiles, Maps, Materials, Plan, Supplies};
 use super::stdio::{Default, Streams};
 use super::{Command, validate};
 use crate::error::{At as _, Error, Result, Step};
@@ -33,22 +32,8 @@ pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
 }
 
 fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<Child> {
-    let joins = Joins::resolve(&command.joins)?;
-    validate::settings_have_namespaces(command, joins.kinds)?;
-    let prepared = Prepared::new(command, joins.kinds)?;
-    let streams = Streams::open(command, default)?;
-    let numbers = plan::numbers(command, &streams);
-    // Where it cannot be had, a caller that dies at the wrong moment leaves a child that waits.
-    let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
-    let caller_fd = caller.as_ref().map(|caller| caller.as_raw_fd());
-    let materials = Materials {
-        command,
-        prepared: &prepared,
-        joins: &joins,
-        streams: &streams,
-        numbers: &numbers,
-        caller: caller_fd,
-    };
+    let supplies = Supplies::get(command, default, true)?;
+    let materials = supplies.materials(command);
     if code.function.is_some() {
         // Or what is in its buffer would be written by both.
         let _ = io::stdout().flush();
@@ -56,13 +41,14 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
     let program = run(&materials, code)?;
     let pidfd = PidFd::known(program.pidfd);
     let pid = match u32::try_from(program.pid) {
-        Ok(pid) if pid > 0 && !joins.numbers_differ(command.namespaces) => pid,
-        _ => pidfd.pid()?.ok_or_else(unknown_id)?,
+        Ok(pid) if pid > 0 && !supplies.joins.numbers_differ(command.namespaces) => pid,
+        // 0 if it is gone already, as it may be where SIGCHLD is ignored.
+        _ => pidfd.pid().ok().flatten().unwrap_or(0),
     };
     if command.get_namespaces().contains(Namespaces::TIME) {
         wait_for_time(&pidfd);
     }
-    let Streams { stdin, stdout, stderr, .. } = streams;
+    let Streams { stdin, stdout, stderr, .. } = supplies.streams;
     Ok(Child { stdin, stdout, stderr, handle: Handle { pidfd, pid, status: None } })
 }
 

@@ -4,42 +4,26 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// How an ioctl number says which way data goes. Three architectures differ from all others.
-#[cfg(not(any(
+/// An ioctl number says in its top bits which way data goes: with 3 bits on some architectures, with 2 on all others.
+const WIDE: bool = cfg!(any(
     target_arch = "mips",
     target_arch = "mips64",
     target_arch = "powerpc",
     target_arch = "powerpc64",
     target_arch = "sparc",
     target_arch = "sparc64"
-)))]
-mod direction {
-    pub(super) const NONE: u32 = 0;
-    pub(super) const READ: u32 = 2 << 30;
-    pub(super) const READ_WRITE: u32 = 3 << 30;
-}
-#[cfg(any(
-    target_arch = "mips",
-    target_arch = "mips64",
-    target_arch = "powerpc",
-    target_arch = "powerpc64",
-    target_arch = "sparc",
-    target_arch = "sparc64"
-))]
-mod direction {
-    pub(super) const NONE: u32 = 1 << 29;
-    pub(super) const READ: u32 = 2 << 29;
-    pub(super) const READ_WRITE: u32 = 6 << 29;
-}
-pub(super) const NO_DIRECTION: libc::Ioctl = direction::NONE as libc::Ioctl;
-pub(super) const READ_WRITE: libc::Ioctl = direction::READ_WRITE as libc::Ioctl;
+));
+pub(super) const NO_DIRECTION: libc::Ioctl = if WIDE { 1 << 29 } else { 0 };
+const READ: libc::Ioctl = (if WIDE { 2 << 29 } else { 2u32 << 30 }) as libc::Ioctl;
+/// The same bits either way.
+pub(super) const READ_WRITE: libc::Ioctl = (3u32 << 30) as libc::Ioctl;
 
 const fn io(number: libc::Ioctl) -> libc::Ioctl {
     NO_DIRECTION | (0xb7 << 8) | number
 }
 
 const fn ior<T>(number: libc::Ioctl) -> libc::Ioctl {
-    direction::READ as libc::Ioctl | ((size_of::<T>() as libc::Ioctl) << 16) | (0xb7 << 8) | number
+    READ | ((size_of::<T>() as libc::Ioctl) << 16) | (0xb7 << 8) | number
 }
 
 fn related(namespace: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<OwnedFd> {
