@@ -24,9 +24,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.raw_os_error(), Some(2));
 /// assert_eq!(error.to_string(), "execute /no/such/program: No such file or directory (os error 2)");
 /// ```
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(Box<Details>);
+
+impl fmt::Debug for Error {
+    /// The message, for that is what `unwrap` and a `main` that returns the error show. `{:#?}` shows the parts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() { fmt::Debug::fmt(&self.0, f) } else { fmt::Display::fmt(&self.0, f) }
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Details {

@@ -32,7 +32,7 @@ fn main() {
             ("three_standard_numbers", three_standard_numbers_case),
             ("signals", || signals_case(&[Namespaces::empty()])),
             ("signals_inside", || {
-                signals_case(&[USER, with_user(PID | MOUNT), Namespaces::all()]);
+                signals_case(&[USER, with_user(PID | MOUNT), common::all_for_functions()]);
             }),
             ("signals_entered", signals_entered_case),
         ],

@@ -422,7 +422,7 @@ fn captured_case() {
 
 fn function_inside_case() {
     let before = (names(), inodes("self"));
-    for set in [PID | MOUNT | UTS, Namespaces::all()] {
+    for set in [PID | MOUNT | UTS, common::all_for_functions()] {
         let mut command = Command::from_fn(|| {
             println!("{}", std::process::id());
             println!("{}", fs::read_link("/proc/self").expect("a /proc of its own").display());
@@ -638,7 +638,7 @@ fn function_dies_case() {
 }
 
 fn function_enters_case() {
-    let set = with_user(Namespaces::all() - USER);
+    let set = with_user(common::all_for_functions() - USER);
     let there = holder(set);
     let expected = inodes(there.id());
     // The mounted /proc is that of the entered pid namespace only if both are entered.

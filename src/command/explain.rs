@@ -50,6 +50,8 @@ impl Materials<'_> {
             Op::Hop(_) if errno == libc::ENOMEM && self.joins.kinds.contains(Namespaces::PID) => {
                 error.because("process 1 of the pid namespace to enter has ended, and no other can be started in there")
             }
+            Op::UnshareTimeIfLegacy { for_function: true } => diagnose::creating(error, created)
+                .because("only clone3(2) puts a function into a new time namespace, and it is not to be had here: run a program instead"),
             Op::Hop(_) | Op::Unshare(_) | Op::UnshareTimeIfLegacy { .. } => diagnose::creating(error, created),
             Op::ProcessGroup(_) if errno == libc::EPERM => {
                 error.because("there is no such process group in the session of the caller")

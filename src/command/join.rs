@@ -80,9 +80,14 @@ impl Joins {
                 .because("that process has ended")
         })?;
         let here = ProcessNamespaces::current()?;
-        // What cannot be compared is entered.
+        // What cannot be compared is entered; a kind that neither shows is none of this kernel's.
         let there = ProcessNamespaces::of_process(process).ok();
-        let same = |kind| there.as_ref().is_some_and(|there| is_here(&here, there.get(kind)));
+        let same = |kind| {
+            there.as_ref().is_some_and(|there| {
+                is_here(&here, there.get(kind))
+                    || (there.get(kind).is_none() && here.get(kind).is_none())
+            })
+        };
         self.kinds = kinds.kinds().filter(|kind| !same(*kind)).collect();
         if !self.kinds.is_empty() {
             let fd = process.as_fd().as_raw_fd();

@@ -68,6 +68,15 @@ impl Need {
     }
 }
 
+/// All that a function can be given: a new time namespace takes the crate's own clone3.
+pub(crate) fn all_for_functions() -> Namespaces {
+    if cfg!(linux_namespaces_portable) {
+        Namespaces::all() - Namespaces::TIME
+    } else {
+        Namespaces::all()
+    }
+}
+
 /// A test that needs nothing but Linux.
 pub(crate) fn test(name: &str, body: fn()) -> Trial {
     test_with(name, &[], body)
