@@ -16,7 +16,7 @@ use super::{Command, validate};
 use crate::error::{At as _, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::spawn::{Failure, Program};
-use crate::{NamespaceKind, Namespaces, PidFd, ProcessNamespaces, diagnose, sys};
+use crate::{Namespace, NamespaceKind, Namespaces, PidFd, diagnose, sys};
 
 pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
     validate::validate(command)?;
@@ -54,12 +54,12 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
 
 /// Exec enters the new time namespace only after it has woken its caller. Who looks at the child then should find it there.
 fn wait_for_time(child: &PidFd) {
-    let Ok(caller) = ProcessNamespaces::current() else { return };
-    let time = caller.get(NamespaceKind::Time);
+    let time_of =
+        |namespace: Result<Namespace>| namespace.and_then(|namespace| namespace.id()).ok();
+    let Some(caller) = time_of(Namespace::current(NamespaceKind::Time)) else { return };
     let start = Instant::now();
-    // What cannot be read, or has ended, is not waited for.
-    while ProcessNamespaces::of_process(child)
-        .is_ok_and(|child| child.get(NamespaceKind::Time) == time)
+    // What cannot be looked at, or has ended, is not waited for.
+    while time_of(child.namespace(NamespaceKind::Time)) == Some(caller)
         && start.elapsed() < Duration::from_secs(1)
     {
         thread::yield_now();
