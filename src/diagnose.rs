@@ -31,7 +31,7 @@ fn with_facts<T>(look: impl FnOnce(&Facts<'_>) -> T) -> T {
     look(&Facts {
         file: &|path| fs::read_to_string(path).ok(),
         ids: sys::process::effective_ids(),
-        capabilities: sys::effective_capabilities(),
+        capabilities: sys::capabilities().effective,
         root_is_a_mount: sys::stat::root_is_a_mount(),
     })
 }

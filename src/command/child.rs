@@ -175,7 +175,17 @@ impl Handle {
         let gone = error.raw_os_error() == Some(libc::ECHILD);
         if gone && block {
             // The kernel may answer before the end when it was not the caller's child any more.
-            let _ = sys::poll::readable([Some(self.pidfd.as_fd())], None);
+            while sys::poll::readable([Some(self.pidfd.as_fd())], None)
+                .is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
+            {}
+        }
+        // The one who has reaped it may be about to: the status is told only after that.
+        let start = Instant::now();
+        while gone
+            && sys::pidfd::exit_status(self.pidfd.as_fd()).is_none()
+            && start.elapsed() < Duration::from_millis(20)
+        {
+            std::thread::yield_now();
         }
         match sys::pidfd::exit_status(self.pidfd.as_fd()) {
             Some(status) if gone => Ok(status),

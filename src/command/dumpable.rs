@@ -1,91 +1,119 @@
 //! The dumpable flag, which a child that shares the caller's memory shares with it.
 //!
-//! The kernel clears it when such a child changes its ids, and this crate clears it before such a child
-//! enters a user namespace, so that nobody in there can reach the caller's memory through the child. It has
-//! to be put back afterwards. And while it is clear an ordinary user's id maps cannot be written, for
-//! the files below `/proc/<pid>` are then root's. So the two do not happen at the same time.
+//! The kernel clears it when such a child changes its ids. And this crate clears it before such a child comes where others have
+//! power over it that they have not over the caller: in a user namespace, new or entered; lest they reach the
+//! caller's memory through it. It has to be put back afterwards. While it is clear an ordinary user's id maps cannot be
+//! written, for the files below `/proc/<pid>` are then root's. So the two do not happen at the same time: spawns of the
+//! one sort wait for those of the other that came before them.
 #![forbid(unsafe_code)]
 
+use std::process;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::sys;
 
-struct State {
-    /// Spawns that need the flag as it is.
-    mapping: usize,
-    /// Spawns that clear it.
-    clearing: usize,
-    /// What it was before the first of those.
-    before: Option<u32>,
-    /// Spawns that wait for the others to be done.
-    waiting: usize,
-}
-
-static STATE: Mutex<State> =
-    Mutex::new(State { mapping: 0, clearing: 0, before: None, waiting: 0 });
-static CHANGED: Condvar = Condvar::new();
-
-/// What a spawn does with the flag; until this is dropped.
-pub(super) enum Dumpable {
-    /// Needs it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sort {
+    /// Needs the flag as it is.
     Mapping,
     /// Has it cleared, and put back in the end.
     Clearing,
+}
+
+struct State {
+    /// A copy of the process, as a function runs in, has none of these spawns.
+    process: u32,
+    next: u64,
+    /// Those that go on or wait, in the order in which they came.
+    queue: Vec<(u64, Sort)>,
+    /// Of those that go on.
+    clearing: usize,
+    /// What the flag was before the first of those.
+    before: Option<u32>,
+}
+
+static STATE: Mutex<State> =
+    Mutex::new(State { process: 0, next: 0, queue: Vec::new(), clearing: 0, before: None });
+static CHANGED: Condvar = Condvar::new();
+
+/// A spawn that uses the flag, until this is dropped.
+pub(super) struct Dumpable {
+    ticket: u64,
+    sort: Sort,
 }
 
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The state, once `others` are none.
-fn state_without(others: impl Fn(&State) -> usize) -> MutexGuard<'static, State> {
-    let mut state = state();
-    state.waiting += 1;
-    while others(&state) > 0 {
-        state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
-    }
-    state.waiting -= 1;
-    state
-}
-
 impl Dumpable {
+    /// For a spawn that writes id maps.
     pub(super) fn mapping() -> Self {
-        state_without(|state| state.clearing).mapping += 1;
-        Self::Mapping
+        Self::queue(Sort::Mapping)
     }
 
+    /// For a spawn in which the flag will be cleared.
     pub(super) fn clearing() -> Self {
-        let mut state = state_without(|state| state.mapping);
-        if state.clearing == 0 {
-            state.before = sys::prctl::dumpable();
+        Self::queue(Sort::Clearing)
+    }
+
+    /// The same, and it is cleared at once.
+    pub(super) fn cleared() -> Self {
+        let clearing = Self::clearing();
+        sys::prctl::set_dumpable(0);
+        clearing
+    }
+
+    fn queue(sort: Sort) -> Self {
+        let mut state = state();
+        if state.process != process::id() {
+            *state = State {
+                process: process::id(),
+                next: 0,
+                queue: Vec::new(),
+                clearing: 0,
+                before: None,
+            };
         }
-        state.clearing += 1;
-        Self::Clearing
+        let ticket = state.next;
+        state.next += 1;
+        state.queue.push((ticket, sort));
+        let others_first = |state: &State| {
+            state
+                .queue
+                .iter()
+                .take_while(|(earlier, _)| *earlier != ticket)
+                .any(|(_, other)| *other != sort)
+        };
+        while others_first(&state) {
+            state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if sort == Sort::Clearing {
+            if state.clearing == 0 {
+                state.before = sys::prctl::dumpable();
+            }
+            state.clearing += 1;
+        }
+        Self { ticket, sort }
     }
 }
 
 impl Drop for Dumpable {
     fn drop(&mut self) {
         let mut state = state();
-        let last = match self {
-            Self::Mapping => {
-                state.mapping -= 1;
-                state.mapping == 0
-            }
-            Self::Clearing => {
-                state.clearing -= 1;
-                // 2 cannot be set, and is what the kernel itself clears it to where that is configured.
-                if let (0, Some(before @ 0..=1)) = (state.clearing, state.before) {
-                    if sys::prctl::dumpable() != Some(before) {
-                        sys::prctl::set_dumpable(before);
-                    }
+        state.queue.retain(|(ticket, _)| *ticket != self.ticket);
+        if self.sort == Sort::Clearing {
+            state.clearing -= 1;
+            // 2 cannot be set, and is what the kernel itself clears it to where that is configured.
+            if let (0, Some(before @ 0..=1)) = (state.clearing, state.before) {
+                if sys::prctl::dumpable() != Some(before) {
+                    sys::prctl::set_dumpable(before);
                 }
-                state.clearing == 0
             }
-        };
-        let awaited = state.waiting > 0;
+        }
+        let awaited = !state.queue.is_empty();
         drop(state);
-        if last && awaited {
+        if awaited {
             CHANGED.notify_all();
         }
     }

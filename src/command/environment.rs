@@ -42,10 +42,11 @@ impl Environment {
         self.cleared || !self.changes.is_empty()
     }
 
-    /// `KEY=value` for each variable; `None`: the caller's own, as they are.
-    pub(super) fn entries(&self) -> Option<Vec<Vec<u8>>> {
+    /// `KEY=value` for each variable. They are copied under std's lock, even if all are the caller's: another thread may change its environment
+    /// while the child execs.
+    pub(super) fn entries(&self) -> Vec<Vec<u8>> {
         if !self.is_changed() {
-            return None;
+            return env::vars_os().map(entry).collect();
         }
         let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
         if !self.cleared {
@@ -57,13 +58,7 @@ impl Environment {
                 None => all.remove(key),
             };
         }
-        let entry = |(key, value): (OsString, OsString)| {
-            let mut entry = key.into_vec();
-            entry.push(b'=');
-            entry.extend_from_slice(value.as_bytes());
-            entry
-        };
-        Some(all.into_iter().map(entry).collect())
+        all.into_iter().map(entry).collect()
     }
 
     /// Where programs are looked for.
@@ -75,4 +70,11 @@ impl Environment {
         };
         own.unwrap_or_else(|| DEFAULT_PATH.into())
     }
+}
+
+fn entry((key, value): (OsString, OsString)) -> Vec<u8> {
+    let mut entry = key.into_vec();
+    entry.push(b'=');
+    entry.extend_from_slice(value.as_bytes());
+    entry
 }

@@ -54,15 +54,18 @@ fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
     let mut rest = Vec::new();
     materials.set_up(&mut rest, closing);
     rest.push(Op::Unblock);
+    let without_hooks = code.hooks.is_empty();
     for hook in &mut code.hooks {
         rest.push(Op::PreExec(&mut **hook));
     }
-    rest.push(materials.exec());
+    rest.push(materials.exec(without_hooks));
 
+    let inheritable = sys::fcntl::Inheritable::now();
     let saved = sys::fcntl::Saved::save(&materials.targets(), materials.numbers);
     let (part, failure) =
         sys::spawn::replace_self(Replacement { enter: &mut enter, map: &mut map, rest: &mut rest });
     saved.restore();
+    inheritable.restore();
     Ok(match (part, failure) {
         (Part::Enter, Failure::Op(place, errno)) => materials.failed(&enter[place], errno),
         (Part::Rest, Failure::Op(place, errno)) => materials.failed(&rest[place], errno),

@@ -50,6 +50,9 @@ impl Materials<'_> {
             Op::Hop(_) if errno == libc::ENOMEM && self.joins.kinds.contains(Namespaces::PID) => {
                 error.because("process 1 of the pid namespace to enter has ended, and no other can be started in there")
             }
+            Op::Hop(_) if errno == libc::EPERM && self.is_out_of_power(NamespaceKind::User) => error.caused_by(Cause::UnmappedUser).because(
+                "the caller's user or group id has no mapping in the user namespace that is entered: map it there, or enter it as another user",
+            ),
             Op::UnshareTimeIfLegacy { for_function: true } => diagnose::creating(error, created)
                 .because("only clone3(2) puts a function into a new time namespace, and it is not to be had here: run a program instead"),
             Op::Hop(_) | Op::Unshare(_) | Op::UnshareTimeIfLegacy { .. } => diagnose::creating(error, created),
@@ -86,7 +89,7 @@ impl Materials<'_> {
         let created = command.get_namespaces();
         match op {
             Op::Enter { fd, .. } | Op::EnterProcess { fd, .. } => self.joins.entering(*fd),
-            Op::Undumpable => {
+            Op::Dumpable(_) => {
                 Error::new(Step::EnterProcess(self.joins.kinds)).on("(guarding the memory)")
             }
             Op::Hop(_) | Op::UnshareTimeIfLegacy { .. } | Op::Environment(_) | Op::Call(_) => {

@@ -63,6 +63,8 @@ impl Command {
 pub(super) struct Code<'a> {
     pub(super) hooks: Vec<Box<child::Hook<'a>>>,
     pub(super) function: Option<Box<child::Function<'a>>>,
+    /// The function may use what other threads could have held a lock of.
+    pub(super) alone: bool,
 }
 
 impl<'a> Code<'a> {
@@ -71,9 +73,10 @@ impl<'a> Code<'a> {
             .iter_mut()
             .map(|hook| Box::new(move || run_hook(hook)) as Box<child::Hook<'a>>)
             .collect();
+        let alone = function.as_ref().is_some_and(|function| function.checked);
         let function = function
             .map(|function| Box::new(move || run_function(function)) as Box<child::Function<'a>>);
-        Self { hooks, function }
+        Self { hooks, function, alone }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -92,6 +95,9 @@ fn run_hook(hook: &mut Hook) -> Result<(), i32> {
 
 fn run_function(function: &mut Function) -> i32 {
     let code = catch_unwind(AssertUnwindSafe(&mut function.run)).unwrap_or(PANICKED);
-    let _ = io::stdout().flush();
+    // In a copy of a process with more threads another may have held the lock.
+    if function.checked {
+        let _ = io::stdout().flush();
+    }
     code
 }

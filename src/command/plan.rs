@@ -24,8 +24,7 @@ pub(super) struct Prepared {
     /// Where the program may be.
     paths: Texts,
     argv: Texts,
-    /// `None`: the caller's environment as it is.
-    envp: Option<Texts>,
+    envp: Texts,
     directory: Option<CString>,
     hostname: Option<Vec<u8>>,
     domainname: Option<Vec<u8>>,
@@ -78,13 +77,12 @@ impl Prepared {
         let program = command.get_program();
         let arg0 = command.arg0.as_deref().unwrap_or(program);
         let entries = command.environment.entries();
-        let envp =
-            entries.map(|all| Texts::collect(all.iter().map(|entry| OsStr::from_bytes(entry))));
+        let envp = Texts::collect(entries.iter().map(|entry| OsStr::from_bytes(entry)))?;
         let directory = command.directory.as_deref();
         Ok(Self {
             paths: Texts::new(candidates(program, &command.environment.path())?),
             argv: Texts::collect(std::iter::once(arg0).chain(command.get_args()))?,
-            envp: envp.transpose()?,
+            envp,
             directory: directory.map(|directory| c_string(directory.as_os_str())).transpose()?,
             hostname: command.hostname.as_deref().map(|name| name.as_bytes().to_vec()),
             domainname: command.domainname.as_deref().map(|name| name.as_bytes().to_vec()),
@@ -97,9 +95,10 @@ impl Prepared {
         self.paths.texts.iter().map(|path| Path::new(OsStr::from_bytes(path.to_bytes())))
     }
 
-    fn exec(&self) -> Exec<'_> {
+    /// After hooks it is the environment as they left it, unless the command has one of its own.
+    fn exec(&self, own_environment: bool) -> Exec<'_> {
         let (_, paths) = self.paths.addresses.split_last().unwrap_or((&ptr::null(), &[]));
-        let envp = self.envp.as_ref().map_or(ptr::null(), |envp| envp.addresses.as_ptr());
+        let envp = own_environment.then_some(self.envp.addresses.as_slice());
         Exec { paths, argv: &self.argv.addresses, envp }
     }
 }
@@ -285,6 +284,7 @@ pub(super) struct Plan<'a> {
     pub(super) clears_dumpable: bool,
 }
 
+const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 const HELPER: u64 = libc::CLONE_FILES as u64 | CLONE_CLEAR_SIGHAND;
 const NEXT: u64 = libc::CLONE_PARENT as u64 | libc::CLONE_VFORK as u64;
 
@@ -311,7 +311,10 @@ impl<'a> Materials<'a> {
         let guarded = joined.contains(Namespaces::USER);
         let join_in_copy =
             joined.contains(Namespaces::TIME) || (guarded && self.prepared.maps.is_some());
-        let program_in_copy = !code.is_empty() || (join_in_copy && !apart);
+        let has_power = created.contains(Namespaces::USER) && sys::capabilities().permitted != 0;
+        // Who has power but could not write the maps of a closed process gives it a copy.
+        let gives_copy = has_power && !self.closes_memory() && joined.is_empty();
+        let program_in_copy = !code.is_empty() || (join_in_copy && !apart) || gives_copy;
 
         let mut list = List { first: None, ops: Vec::new(), awake };
         let first_in_copy = if apart { join_in_copy } else { program_in_copy };
@@ -355,15 +358,20 @@ impl<'a> Materials<'a> {
         self.set_up(&mut ops, closing);
         // A copy may take signals at once, and what its hooks make of them stays.
         ops.extend([Op::Dispositions, Op::Unblock]);
-        if let (Some(envp), true) = (&self.prepared.envp, has_function) {
-            ops.push(Op::Environment(envp.addresses.as_ptr()));
+        if has_function && self.command.environment.is_changed() {
+            ops.push(Op::Environment(self.prepared.envp.addresses.as_ptr()));
         }
+        let without_hooks = code.hooks.is_empty();
         for hook in &mut code.hooks {
             ops.push(Op::PreExec(&mut **hook));
         }
+        if has_function && guarded && sys::prctl::dumpable() == Some(1) {
+            // The function goes on in a copy, which is its own.
+            ops.push(Op::Dumpable(true));
+        }
         match &mut code.function {
             Some(function) => ops.push(Op::Call(&mut **function)),
-            None => ops.push(Op::Exec(self.prepared.exec())),
+            None => ops.push(self.exec(without_hooks)),
         }
         let mut first = first.expect("the program's process is one of them");
         if has_function {
@@ -375,9 +383,15 @@ impl<'a> Materials<'a> {
         Plan { first, ops, clears_dumpable }
     }
 
+    /// Whether the caller's memory is closed to others of its user while the child, in a new user namespace, shares it.
+    pub(super) fn closes_memory(&self) -> bool {
+        self.command.namespaces.contains(Namespaces::USER)
+            && sys::capabilities().effective & CAP_DAC_OVERRIDE != 0
+    }
+
     fn join(&self, ops: &mut Vec<Op<'a>>, undumpable: bool) {
         if undumpable {
-            ops.push(Op::Undumpable);
+            ops.push(Op::Dumpable(false));
         }
         ops.extend(self.joins.ops());
     }
@@ -429,8 +443,8 @@ impl<'a> Materials<'a> {
         }
     }
 
-    pub(super) fn exec(&self) -> Op<'a> {
-        Op::Exec(self.prepared.exec())
+    pub(super) fn exec(&self, without_hooks: bool) -> Op<'a> {
+        Op::Exec(self.prepared.exec(without_hooks || self.command.environment.is_changed()))
     }
 
     /// The numbers that the program gets descriptors under.

@@ -34,7 +34,7 @@ pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
 fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<Child> {
     let supplies = Supplies::get(command, default, true)?;
     let materials = supplies.materials(command);
-    if code.function.is_some() {
+    if code.alone {
         // Or what is in its buffer would be written by both.
         let _ = io::stdout().flush();
     }
@@ -70,7 +70,11 @@ fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {
     let Plan { first, mut ops, clears_dumpable } = materials.plan(code);
     let maps = materials.prepared.maps.as_ref();
     let user = materials.joins.user_op();
+    // In a new user namespace all of the caller's user have power over the child, be they without the capabilities that the
+    // caller has; so its memory is closed to them.
+    let closed = user.is_none() && materials.closes_memory();
     let mut dumpable = match maps {
+        _ if closed => Some(Dumpable::cleared()),
         // A child with maps inside an entered user namespace has a copy of the memory, and a flag of its own.
         Some(_) if user.is_none() => Some(Dumpable::mapping()),
         None if clears_dumpable => Some(Dumpable::clearing()),
@@ -81,7 +85,11 @@ fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {
         let files = MapFiles::of(number_in_proc(child, pid)?)?;
         match materials.joins.user_op() {
             Some(enter) => write_from_inside(materials, maps, &files, enter)?,
+            None if closed => write_closed(maps, &files)?,
             None => maps.write(&files)?,
+        }
+        if closed {
+            return Ok(());
         }
         dumpable = None;
         if clears_dumpable {
@@ -94,6 +102,20 @@ fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {
         None => sys::spawn::spawn::<Error>(first, &mut ops, None),
     };
     result.map_err(|failure| materials.explain(&ops, failure))
+}
+
+/// The maps of a child whose files belong to root: of the user namespace that the caller's program was executed in. If
+/// that is another one than the caller's, it may not write them so.
+fn write_closed(maps: &Maps, files: &MapFiles) -> Result<()> {
+    match maps.write(files) {
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
+            sys::prctl::set_dumpable(1);
+            let written = maps.write(files);
+            sys::prctl::set_dumpable(0);
+            written
+        }
+        written => written,
+    }
 }
 
 /// The number of a child that waits for its maps, as the mounted /proc has it. That may be the /proc of another pid
@@ -119,7 +141,7 @@ fn write_from_inside<'a>(
     enter: Op<'a>,
 ) -> Result<()> {
     let (steps, writes): (Vec<_>, Vec<_>) = maps.files(files).unzip();
-    let mut ops = vec![Op::Undumpable, enter];
+    let mut ops = vec![Op::Dumpable(false), enter];
     let before = ops.len();
     ops.extend(writes.into_iter().map(Op::WriteMap));
     let _dumpable = Dumpable::clearing();

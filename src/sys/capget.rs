@@ -1,7 +1,13 @@
 //! capget(2).
 
-/// The effective capabilities of the calling thread, in its own user namespace; none where they cannot be read.
-pub(crate) fn effective_capabilities() -> u64 {
+/// Capabilities of the calling thread, in its own user namespace; none where they cannot be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Capabilities {
+    pub(crate) effective: u64,
+    pub(crate) permitted: u64,
+}
+
+pub(crate) fn capabilities() -> Capabilities {
     /// `_LINUX_CAPABILITY_VERSION_3`, and 0 for the calling thread.
     #[repr(C)]
     struct Header {
@@ -19,7 +25,11 @@ pub(crate) fn effective_capabilities() -> u64 {
     let mut data = [Data::default(); 2];
     // SAFETY: version 3 fills two `Data`; glibc has no declaration for it.
     if unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) } != 0 {
-        return 0;
+        return Capabilities::default();
     }
-    u64::from(data[0].effective) | u64::from(data[1].effective) << 32
+    let [low, high] = data;
+    Capabilities {
+        effective: u64::from(low.effective) | u64::from(high.effective) << 32,
+        permitted: u64::from(low.permitted) | u64::from(high.permitted) << 32,
+    }
 }

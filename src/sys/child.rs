@@ -33,8 +33,8 @@ pub(crate) enum Op<'a> {
     Enter { fd: RawFd, kind: c_int },
     /// setns(2) with a pidfd.
     EnterProcess { fd: RawFd, set: c_int },
-    /// prctl(2): nobody in the user namespace that is entered next may look into this memory, which is the caller's.
-    Undumpable,
+    /// prctl(2): whether those in the user namespace that is entered may look into this memory, which is the caller's or a copy.
+    Dumpable(bool),
     /// clone(2): the rest is done by a new process, and this one goes.
     Hop(Spec),
     /// unshare(2), by a process that moves itself.
@@ -95,8 +95,8 @@ pub(crate) enum Op<'a> {
 pub(crate) struct Exec<'a> {
     pub(crate) paths: &'a [*const c_char],
     pub(crate) argv: &'a [*const c_char],
-    /// Null for the caller's own `environ`.
-    pub(crate) envp: *const *const c_char,
+    /// `None` for what a hook may have made of the copy's own.
+    pub(crate) envp: Option<&'a [*const c_char]>,
 }
 
 /// What is left to do, as a cloned process is told.
@@ -201,7 +201,9 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         Op::EnterProcess { fd, set } => {
             done(call(libc::SYS_setns, [*fd as usize, *set as usize, 0, 0, 0, 0]))
         }
-        Op::Undumpable => prctl::prctl(libc::PR_SET_DUMPABLE, 0).map(drop),
+        Op::Dumpable(dumpable) => {
+            prctl::prctl(libc::PR_SET_DUMPABLE, usize::from(*dumpable)).map(drop)
+        }
         // `replay` does it.
         Op::Hop(_) => Ok(()),
         Op::Unshare(set) => done(call(libc::SYS_unshare, [*set as usize, 0, 0, 0, 0, 0])),
@@ -399,7 +401,7 @@ fn default_dispositions() -> Result<(), Errno> {
 
 /// As execvp(3): the first path that can be executed; if none, the error that says most.
 fn execute(exec: &Exec<'_>) -> Errno {
-    let envp = if exec.envp.is_null() { environ_now() } else { exec.envp };
+    let envp = exec.envp.map_or_else(environ_now, <[_]>::as_ptr);
     let alone = exec.paths.len() == 1;
     let mut error = Errno(libc::ENOENT);
     for path in exec.paths {
@@ -433,9 +435,9 @@ unsafe extern "C" {
     static mut environ: *const *const c_char;
 }
 
-/// environ(7), as it is now.
+/// environ(7), in a copy of the process.
 fn environ_now() -> *const *const c_char {
-    // SAFETY: libc's variable; whoever changes the environment beside other threads answers for that (`std::env::set_var`).
+    // SAFETY: libc's variable, which no other thread changes in a copy.
     unsafe { environ }
 }
 

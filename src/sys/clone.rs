@@ -86,8 +86,12 @@ pub(super) unsafe fn clone(
     let words = Words { pidfd, tid, alive };
     // SAFETY: what the caller keeps for us; the words live in `shared`, which lives as long as the spawn.
     let result = unsafe { clone3_or_older(spec, flags, &words, shared, entry, arg) };
-    if let (Err(_), Some(word), true) = (result, shared.alive(spec.process), spec.process > 0) {
-        word.store(0, SeqCst);
+    if result.is_err() {
+        // A clone that fails late has written a number that is nobody's, or by now somebody else's.
+        shared.pidfd.store(-1, SeqCst);
+        if let (Some(word), true) = (shared.alive(spec.process), spec.process > 0) {
+            word.store(0, SeqCst);
+        }
     }
     result
 }

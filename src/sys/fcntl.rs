@@ -86,3 +86,24 @@ fn copy(number: RawFd, taken: &[RawFd]) -> Option<OwnedFd> {
         least = copy + 1;
     }
 }
+
+/// The descriptors from 3 up that a program would inherit; for an exec that has them closed, and may fail.
+#[derive(Debug)]
+pub(crate) struct Inheritable(Vec<RawFd>);
+
+impl Inheritable {
+    pub(crate) fn now() -> Self {
+        let listed = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+        let numbers = listed.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
+        // SAFETY: reads the flags of whatever is under the number.
+        let inheritable = |fd: &RawFd| *fd > 2 && unsafe { libc::fcntl(*fd, libc::F_GETFD) } == 0;
+        Self(numbers.filter(inheritable).collect())
+    }
+
+    pub(crate) fn restore(self) {
+        for fd in self.0 {
+            // SAFETY: the flags that this descriptor had.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+        }
+    }
+}

@@ -28,4 +28,4 @@ mod syscall;
 pub(crate) mod unshare;
 pub(crate) mod wait;
 
-pub(crate) use capget::effective_capabilities;
+pub(crate) use capget::capabilities;

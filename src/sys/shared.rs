@@ -74,9 +74,13 @@ impl Shared {
         self.pids.get(process)
     }
 
-    /// The number of the program's pidfd. It belongs to whoever asks first after the clone.
-    pub(crate) fn pidfd(&self) -> Option<i32> {
-        Some(self.pidfd.load(SeqCst)).filter(|fd| *fd >= 0)
+    /// The number of the program's pidfd, if there is a program, the last of these processes. Its id is written only when its clone cannot
+    /// fail any more, while the pidfd may be a number left by a clone that did, or whose caller was killed in it. Only the
+    /// older clone writes no id beside a pidfd.
+    pub(crate) fn pidfd(&self, last: usize) -> Option<i32> {
+        let exists = self.legacy.load(SeqCst) != 0
+            || self.pid(last).is_some_and(|pid| pid.load(SeqCst) != 0);
+        Some(self.pidfd.load(SeqCst)).filter(|fd| exists && *fd >= 0)
     }
 
     pub(super) fn begin(&self, operation: usize) {

@@ -81,10 +81,10 @@ pub(crate) fn spawn<E>(
 ) -> Result<Program, Failure<E>> {
     // A process that stays awake meanwhile can help, and hears of a function that has begun.
     let attended = !first.is(libc::CLONE_VFORK);
-    let Line { stacks, any_copy, last } = line_up(&mut first, ops).map_err(Failure::Resources)?;
+    let Line { stacks, shares, last } = line_up(&mut first, ops).map_err(Failure::Resources)?;
     let result = {
         let words = match stacks.first() {
-            Some(stack) if !any_copy => Words::Stack(stack),
+            Some(stack) if stacks.len() == last + 1 => Words::Stack(stack),
             _ => Words::Page(SharedPage::map().map_err(Failure::Resources)?),
         };
         let shared = words.get();
@@ -104,12 +104,12 @@ pub(crate) fn spawn<E>(
                 let direct_child = (last == 0).then_some(pid);
                 let helped =
                     if attended { attend(shared, &mut help, last, direct_child) } else { Ok(()) };
-                let ended_badly = settle(shared, last);
+                let ended_badly = settle(shared, shares, last);
                 helped.map(|()| ended_badly)
             }
         };
         mem::forget(bomb);
-        finish(shared, ops, outcome, last)
+        finish(shared, ops, outcome, shares[last], last)
     };
     for stack in stacks {
         stack.give_back();
@@ -121,7 +121,8 @@ pub(crate) fn spawn<E>(
 struct Line {
     /// Of those that share the caller's memory, in their order.
     stacks: Vec<Stack>,
-    any_copy: bool,
+    /// Which of them run on the caller's own memory.
+    shares: [bool; PROCESSES],
     /// Which one becomes the program.
     last: usize,
 }
@@ -159,8 +160,10 @@ fn line_up(first: &mut Spec, ops: &mut [Op<'_>]) -> io::Result<Line> {
         next_is_copy = !shares;
     }
     stacks.reverse();
-    let any_copy = stacks.len() < specs.len();
-    Ok(Line { stacks, any_copy, last })
+    let mut shares = [false; PROCESSES];
+    let shared = specs.iter().take_while(|spec| spec.is(libc::CLONE_VM)).count();
+    shares[..shared].fill(true);
+    Ok(Line { stacks, shares, last })
 }
 
 /// Does what the caller has to do while the processes run, until there is nothing more for it to do.
@@ -173,7 +176,7 @@ fn attend<E>(
     let mut helped = Ok(());
     if direct_child.is_some() {
         // Its id is known, so it can be helped before it comes to wait for that.
-        helped = give_help(shared, help, direct_child);
+        helped = give_help(shared, help, last, direct_child);
     }
     loop {
         match shared.state().load(SeqCst) {
@@ -185,7 +188,7 @@ fn attend<E>(
                 }
                 return helped;
             }
-            state::WAITING => helped = give_help(shared, help, direct_child),
+            state::WAITING => helped = give_help(shared, help, last, direct_child),
             now => futex::wait(shared.state(), now),
         }
     }
@@ -195,9 +198,10 @@ fn attend<E>(
 fn give_help<E>(
     shared: &Shared,
     help: &mut Option<&mut Help<'_, E>>,
+    last: usize,
     direct_child: Option<i32>,
 ) -> Result<(), Failure<E>> {
-    let (Some(help), Some(number)) = (help, shared.pidfd()) else {
+    let (Some(help), Some(number)) = (help, shared.pidfd(last)) else {
         release(shared);
         return Ok(());
     };
@@ -222,15 +226,16 @@ fn release(shared: &Shared) {
 
 /// Waits until no process of the spawn runs on the caller's memory, and reaps the helpers. The first one has
 /// exec'd or is gone, or was killed, when this is called. Gives how the first of them ended that did not end well.
-fn settle(shared: &Shared, last: usize) -> Option<ExitStatus> {
+fn settle(shared: &Shared, shares: [bool; PROCESSES], last: usize) -> Option<ExitStatus> {
     let mut ended_badly = None;
-    for process in 0..=last {
+    for (process, own_memory) in shares.into_iter().enumerate().take(last + 1) {
         let (Some(alive), Some(pid)) = (shared.alive(process), shared.pid(process)) else {
             continue;
         };
         let pid = pid.load(SeqCst);
-        let exists = pid != 0 || (process == last && shared.pidfd().is_some());
-        if process > 0 && exists {
+        let exists = pid != 0 || (process == last && shared.pidfd(last).is_some());
+        // Behind a copy none of the caller's memory is used, and the kernel may leave the word as it is.
+        if process > 0 && exists && own_memory {
             // Long zero, for the one before sleeps until then; unless somebody has killed that one.
             let mut now = alive.load(SeqCst);
             while now != 0 {
@@ -250,20 +255,23 @@ fn finish<E>(
     shared: &Shared,
     ops: &[Op<'_>],
     outcome: Result<Option<ExitStatus>, Failure<E>>,
+    shares: bool,
     last: usize,
 ) -> Result<Program, Failure<E>> {
     if let Err(Failure::Clone(_)) = outcome {
         return Err(outcome.expect_err("just seen"));
     }
     let begun = shared.begun().unwrap_or(0);
+    let ready = matches!(ops.get(begun), Some(Op::Call(_)));
     let arrived = matches!(ops.get(begun), Some(Op::Exec(_) | Op::Call(_)));
     // SAFETY: the kernel put it there for this spawn; it is taken here alone.
-    let pidfd = shared.pidfd().map(|number| unsafe { pidfd::take(number) });
+    let pidfd = shared.pidfd(last).map(|number| unsafe { pidfd::take(number) });
     let failed = match (shared.failure(), outcome) {
         (Some((place, errno)), _) => Failure::Op(place, errno),
         (None, Err(failure)) => failure,
         (None, Ok(helper)) => match pidfd {
-            Some(pidfd) if arrived => {
+            // Whether a program behind a copy has exec'd is not known if the one before it was killed.
+            Some(pidfd) if arrived && (shares || ready || helper.is_none()) => {
                 return Ok(Program {
                     pidfd,
                     pid: shared.pid(last).map_or(0, |pid| pid.load(SeqCst)),
