@@ -114,6 +114,8 @@ impl Command {
     /// exit code (of which wait(2) keeps the low 8 bits). It keeps the descriptors that it owns. A panic is reported as usual and
     /// ends that process with code 101. Standard output is flushed before the clone and after the function.
     ///
+    /// As after clone(2), and other than after fork(2), libc does not know the new thread id: `pthread_self` means the caller's thread to it.
+    ///
     /// The thread must be the only one of its process, for a copy of a process with more may run next to nothing
     /// safely. So tests that use it need a process of their own.
     ///
@@ -360,6 +362,9 @@ impl Command {
     ///
     /// Handles may be given in any order: which is entered first is decided by the rights that it gives.
     /// Those that the caller is in already are passed over.
+    ///
+    /// A program from outside is in reach of those who are privileged inside. Enter a namespace of somebody whom you do not trust
+    /// together with the user namespace that owns it, and execute a program from inside.
     pub fn enter(&mut self, ns: &Namespace) -> &mut Self {
         self.joins.push(Join::handle(ns));
         self

@@ -198,9 +198,7 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         Op::Enter { fd, kind } => {
             done(call(libc::SYS_setns, [*fd as usize, *kind as usize, 0, 0, 0, 0]))
         }
-        Op::EnterProcess { fd, set } => {
-            done(call(libc::SYS_setns, [*fd as usize, *set as usize, 0, 0, 0, 0]))
-        }
+        Op::EnterProcess { fd, set } => enter_process(*fd, *set),
         Op::Dumpable(dumpable) => {
             prctl::prctl(libc::PR_SET_DUMPABLE, usize::from(*dumpable)).map(drop)
         }
@@ -337,6 +335,21 @@ fn save(fd: RawFd, taken: &[RawFd]) -> Result<RawFd, Errno> {
         let _ = call(libc::SYS_close, [copy, 0, 0, 0, 0, 0]);
         least = copy + 1;
     }
+}
+
+/// setns(2) with a pidfd. A process that this caller has just spawned may, at the end of its exec, still count as one that has
+/// the caller's memory; which is closed while a user namespace is entered. So a refusal is not taken for the answer at once.
+fn enter_process(fd: RawFd, set: c_int) -> Result<(), Errno> {
+    const TRIES: usize = 2000;
+    for _ in 0..TRIES {
+        match call(libc::SYS_setns, [fd as usize, set as usize, 0, 0, 0, 0]) {
+            Err(Errno(libc::EPERM)) => {
+                let _ = call(libc::SYS_sched_yield, [0; 6]);
+            }
+            result => return done(result),
+        }
+    }
+    Err(Errno(libc::EPERM))
 }
 
 /// Says that it waits, and sleeps until the caller has written the maps. Should the caller die, so does this process:
