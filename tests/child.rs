@@ -122,7 +122,13 @@ fn id_is_the_process() {
 fn id_is_the_process_inside() {
     for set in [USER, with_user(PID), with_user(PID | MOUNT | NET)] {
         let (socket, mut child) = held(set);
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("status");
+        let read = || fs::read_to_string(format!("/proc/{}/status", child.id())).expect("status");
+        // Exec wakes its caller a moment before the process has its new name.
+        let start = std::time::Instant::now();
+        while field("Name", &read()) != "cat" && start.elapsed().as_secs() < 10 {
+            std::thread::yield_now();
+        }
+        let status = read();
         assert_eq!(field("PPid", &status), std::process::id().to_string(), "{set}");
         assert_eq!(field("Name", &status), "cat", "{set}");
         let numbers: Vec<&str> = field("NSpid", &status).split_whitespace().collect();
