@@ -34,6 +34,7 @@ fn main() {
             ("panic", panic_case),
             ("buffered", buffered_case),
             ("captured", captured_case),
+            ("function_spawns", function_spawns_case),
             ("function_inside", function_inside_case),
             ("function_streams", function_streams_case),
             ("function_runs_programs", function_runs_programs_case),
@@ -79,6 +80,7 @@ fn tests() -> Vec<Trial> {
         test_with("functions_in_nested_pid_namespaces_have_no_helper", USERNS, || {
             in_own_process("function_alone_nested");
         }),
+        test_with("functions_spawn_in_their_turn", USERNS, || in_own_process("function_spawns")),
         test("functions_die_of_signals", || in_own_process("function_dies")),
         test_with("functions_enter", USERNS, || in_own_process("function_enters")),
         test_with("entered_one_by_one", USERNS, entered_one_by_one),
@@ -418,6 +420,27 @@ fn captured_case() {
     let mut text = String::new();
     file.read_to_string(&mut text).expect("text");
     assert_eq!(text, "from inside");
+}
+
+/// A function is a copy of the process: of its locks and flags too, which must be as for a process of its own.
+fn function_spawns_case() {
+    let there = holder(USER | UTS);
+    for entered in [false, true] {
+        let mut command = Command::from_fn(|| {
+            // SAFETY: asks for a number.
+            let dumpable = unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
+            let nested = Command::new("true").namespaces(USER).status();
+            println!("{dumpable} {}", nested.is_ok_and(|status| status.success()));
+            0
+        });
+        if entered {
+            command.enter_process(there.pidfd(), USER | UTS);
+        } else {
+            command.namespaces(USER);
+        }
+        assert_eq!(stdout_of(&mut command), "1 true", "{command:?}");
+    }
+    end(there);
 }
 
 fn function_inside_case() {

@@ -240,7 +240,7 @@ fn read_both(
     Ok((out, err))
 }
 
-/// What was read so far is kept when there is nothing more for now.
+/// What was read so far is kept when there is nothing more yet.
 fn at_end(result: io::Result<usize>) -> io::Result<bool> {
     match result {
         Ok(_) => Ok(true),

@@ -67,12 +67,12 @@ fn wait_for_time(child: &PidFd) {
 }
 
 fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {
-    let Plan { first, mut ops, clears_dumpable } = materials.plan(code);
-    let maps = materials.prepared.maps.as_ref();
     let user = materials.joins.user_op();
     // In a new user namespace all of the caller's user have power over the child, be they without the capabilities that the
-    // caller has; so its memory is closed to them.
-    let closed = user.is_none() && materials.closes_memory();
+    // caller has; so its memory is closed to them. The user's own code has a copy, whose flag would stay cleared.
+    let closed = user.is_none() && code.is_empty() && materials.closes_memory();
+    let Plan { first, mut ops, clears_dumpable } = materials.plan(code);
+    let maps = materials.prepared.maps.as_ref();
     let mut dumpable = match maps {
         _ if closed => Some(Dumpable::cleared()),
         // A child with maps inside an entered user namespace has a copy of the memory, and a flag of its own.

@@ -56,7 +56,7 @@ impl Drop for Blocked {
     }
 }
 
-/// The signals that this process ignored, and for now does not: exec keeps what is ignored. sigaction(2).
+/// The signals that this process ignored, until they are restored: exec keeps what is ignored. sigaction(2).
 #[derive(Debug)]
 pub(crate) struct Ignored(Vec<c_int>);
 
