@@ -1,27 +1,25 @@
 //! Programs and functions born in new namespaces, and in existing ones.
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
 use std::process::Command as StdCommand;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use common::processes::{
+    KINDS, child_ids, difference, end, holder, inode_of_link, inodes, running,
+};
 use common::{
     Footprint, Need, case, field, in_own_process, inode, is_root, sh, stdout_of, test, test_with,
     with_user,
 };
 use libtest_mimic::Trial;
 use linux_namespaces::flags::{IPC, MOUNT, NET, PID, TIME, USER, UTS};
-use linux_namespaces::{
-    Child, Command, IdRange, Namespace, NamespaceKind, Namespaces, PidFd, Stdio, Step,
-};
+use linux_namespaces::{Command, IdRange, Namespaces, Stdio, Step};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
 const ROOT: &[Need] = &[Need::Root, Need::UserNamespaces];
@@ -83,40 +81,10 @@ fn tests() -> Vec<Trial> {
         test_with("functions_spawn_in_their_turn", USERNS, || in_own_process("function_spawns")),
         test("functions_die_of_signals", || in_own_process("function_dies")),
         test_with("functions_enter", USERNS, || in_own_process("function_enters")),
-        test_with("entered_one_by_one", USERNS, entered_one_by_one),
-        test_with("entered_in_any_order", USERNS, entered_in_any_order),
-        test_with("entered_by_process", USERNS, entered_by_process),
-        test_with("entered_by_both", USERNS, entered_by_both),
-        test_with("entered_without_user", ROOT, entered_without_user),
-        test_with("the_program_itself_is_inside", USERNS, the_program_itself_is_inside),
-        test("own_namespaces_are_passed_over", own_namespaces_are_passed_over),
-        test_with("created_inside_the_entered", USERNS, created_inside_the_entered),
-        test_with("the_directory_is_the_entered_root", USERNS, the_directory_is_the_entered_root),
-        test_with("entered_many_times", USERNS, entered_many_times),
     ]
 }
 
 // ---- looking
-
-const KINDS: [NamespaceKind; 8] = NamespaceKind::ALL;
-
-/// The inodes of a process's namespaces, as stat(2) gives them.
-fn inodes(process: impl std::fmt::Display) -> BTreeMap<NamespaceKind, u64> {
-    KINDS.map(|kind| (kind, inode(format!("/proc/{process}/ns/{kind}")))).into()
-}
-
-/// The kinds in which two processes differ.
-fn difference(
-    one: &BTreeMap<NamespaceKind, u64>,
-    other: &BTreeMap<NamespaceKind, u64>,
-) -> Namespaces {
-    KINDS.into_iter().filter(|kind| one[kind] != other[kind]).collect()
-}
-
-fn inode_of_link(link: &str) -> u64 {
-    let number = link.split_once(":[").and_then(|(_, rest)| rest.strip_suffix(']'));
-    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no inode in {link:?}"))
-}
 
 fn ids() -> (u32, u32) {
     // SAFETY: asks for a number.
@@ -129,37 +97,6 @@ fn ids() -> (u32, u32) {
 /// The lines of a map file with one blank between the numbers.
 fn plain(map: &str) -> Vec<String> {
     map.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
-}
-
-/// The ids of this process's children.
-fn children() -> Vec<u32> {
-    let path = format!("/proc/self/task/{}/children", std::process::id());
-    let text = fs::read_to_string(path).expect("children of the only thread");
-    text.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
-}
-
-/// Runs until its standard input ends.
-fn holder(set: Namespaces) -> Child {
-    let mut command = Command::new("cat");
-    command.namespaces(set).stdin(Stdio::piped());
-    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
-}
-
-/// `cat` with pipes, that has been seen to run.
-fn running(command: &mut Command) -> Child {
-    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    child.stdin.as_mut().expect("piped").write_all(b"x").expect("it reads");
-    let mut echo = [0];
-    child.stdout.as_mut().expect("piped").read_exact(&mut echo).expect("it writes");
-    assert_eq!(&echo, b"x");
-    child
-}
-
-#[track_caller]
-fn end(mut child: Child) {
-    let status = child.wait().expect("its end");
-    assert!(status.success(), "{status}");
 }
 
 // ---- created
@@ -616,11 +553,11 @@ fn assert_alone(sets: &[(Namespaces, Namespaces)]) {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut up = [0; 2];
         ours.read_exact(&mut up).expect("it runs");
-        assert_eq!(children(), [there.id(), child.id()], "{command:?}");
+        assert_eq!(child_ids(), [there.id(), child.id()], "{command:?}");
         ours.write_all(b"12345").expect("it listens");
         drop(ours);
         assert_eq!(child.wait().expect("its end").code(), Some(5), "{command:?}");
-        assert_eq!(children(), [there.id()], "{command:?}");
+        assert_eq!(child_ids(), [there.id()], "{command:?}");
     }
     end(there);
 }
@@ -680,269 +617,6 @@ fn function_enters_case() {
             let from = if kinds.contains(kind.flag()) { &expected } else { &own };
             assert_eq!(inode, from[&kind], "{kind}, entering {kinds}");
         }
-    }
-    end(there);
-}
-
-// ---- entered
-
-/// Checks that a program spawned by this is in these namespaces of that process, and else in the caller's.
-#[track_caller]
-fn assert_entered(command: &mut Command, there: &Child, kinds: Namespaces) {
-    let child = running(command);
-    let (own, theirs, inside) = (inodes("self"), inodes(there.id()), inodes(child.id()));
-    for kind in KINDS {
-        let from = if kinds.contains(kind.flag()) { &theirs } else { &own };
-        assert_eq!(inside[&kind], from[&kind], "{kind}: {command:?}");
-    }
-    assert_eq!(children(), [there.id(), child.id()], "{command:?}");
-    end(child);
-    assert_eq!(inodes("self"), own, "the caller has not moved");
-}
-
-fn cat() -> Command {
-    Command::new("/bin/cat")
-}
-
-/// All eight, or as many as this user can have.
-fn full_holder() -> Child {
-    let there = holder(Namespaces::all());
-    assert_eq!(difference(&inodes(there.id()), &inodes("self")), Namespaces::all());
-    there
-}
-
-fn handle(there: &Child, kind: NamespaceKind) -> Namespace {
-    let handle = Namespace::of(there.id(), kind);
-    handle.unwrap_or_else(|error| panic!("{kind}: {error}"))
-}
-
-fn entered_one_by_one() {
-    let there = full_holder();
-    for kind in KINDS {
-        let kinds = with_user(kind.flag());
-        for by_handle in [true, false] {
-            let mut command = cat();
-            if by_handle {
-                for kind in kinds.kinds() {
-                    command.enter(&handle(&there, kind));
-                }
-            } else {
-                command.enter_process(there.pidfd(), kinds);
-            }
-            assert_entered(&mut command, &there, kinds);
-        }
-    }
-    end(there);
-}
-
-/// Another order each time: a permutation made from its number.
-fn shuffled<T>(mut items: Vec<T>, mut number: usize) -> Vec<T> {
-    let mut shuffled = Vec::new();
-    while !items.is_empty() {
-        let place = number % items.len();
-        number /= items.len();
-        shuffled.push(items.swap_remove(place));
-    }
-    shuffled
-}
-
-fn entered_in_any_order() {
-    let there = full_holder();
-    // A prime step through all 40320 orders.
-    for number in (0..40_320).step_by(1009) {
-        let mut command = cat();
-        for kind in shuffled(KINDS.to_vec(), number) {
-            command.enter(&handle(&there, kind));
-        }
-        assert_entered(&mut command, &there, Namespaces::all());
-    }
-    end(there);
-}
-
-fn entered_by_process() {
-    let there = full_holder();
-    for kinds in [
-        Namespaces::all(),
-        Namespaces::all() - TIME,
-        USER | PID,
-        USER | MOUNT,
-        USER | PID | MOUNT,
-        USER | NET | UTS,
-        USER | TIME | IPC,
-    ] {
-        assert_entered(cat().enter_process(there.pidfd(), kinds), &there, kinds);
-        let one_by_one = &mut cat();
-        for kind in kinds.kinds() {
-            one_by_one.enter_process(there.pidfd(), kind.flag());
-        }
-        assert_entered(one_by_one, &there, kinds);
-    }
-    end(there);
-}
-
-fn entered_by_both() {
-    let there = full_holder();
-    for kind in KINDS {
-        let rest = Namespaces::all() - kind.flag();
-        let mut command = cat();
-        command.enter(&handle(&there, kind)).enter_process(there.pidfd(), rest);
-        assert_entered(&mut command, &there, Namespaces::all());
-        let mut command = cat();
-        command.enter_process(there.pidfd(), rest).enter(&handle(&there, kind));
-        assert_entered(&mut command, &there, Namespaces::all());
-    }
-    end(there);
-}
-
-/// Owned by the caller's user namespace, so the rights to them must not be lost by entering the user namespace.
-fn entered_without_user() {
-    let outer = holder(Namespaces::all() - USER);
-    assert_entered(
-        cat().enter_process(outer.pidfd(), Namespaces::all() - USER),
-        &outer,
-        Namespaces::all() - USER,
-    );
-    let mut inner = Command::new("cat");
-    inner.enter_process(outer.pidfd(), Namespaces::all() - USER).namespaces(USER);
-    let inner = inner.stdin(Stdio::piped()).spawn().expect("a user namespace inside");
-    let expected = inodes(inner.id());
-    for number in (0..40_320).step_by(4001) {
-        let mut command = cat();
-        for kind in shuffled(KINDS.to_vec(), number) {
-            command.enter(&handle(&inner, kind));
-        }
-        let child = running(&mut command);
-        assert_eq!(inodes(child.id()), expected, "{command:?}");
-        end(child);
-    }
-    end(inner);
-    end(outer);
-}
-
-fn the_program_itself_is_inside() {
-    let there = holder(with_user(PID | MOUNT | UTS));
-    let kinds = with_user(PID);
-    let mut command = cat();
-    let child = running(command.enter_process(there.pidfd(), kinds));
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("status");
-    assert_eq!(field("PPid", &status), std::process::id().to_string());
-    let numbers: Vec<&str> = field("NSpid", &status).split_whitespace().collect();
-    assert_eq!(numbers.len(), 2, "{numbers:?}");
-    assert_eq!(numbers[0], child.id().to_string());
-    assert_eq!(
-        inode(format!("/proc/{}/ns/pid", child.id())),
-        inodes(there.id())[&NamespaceKind::Pid]
-    );
-    assert_eq!(children(), [there.id(), child.id()]);
-    end(child);
-
-    // A pid namespace in the entered one: process 1 there, and still the caller's child.
-    let mut command = cat();
-    command.enter_process(there.pidfd(), kinds).namespaces(PID);
-    let child = running(&mut command);
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("status");
-    assert_eq!(field("PPid", &status), std::process::id().to_string());
-    let numbers: Vec<&str> = field("NSpid", &status).split_whitespace().collect();
-    assert_eq!((numbers.len(), numbers[2]), (3, "1"), "{numbers:?}");
-    assert_eq!(numbers[0], child.id().to_string());
-    assert_eq!(children(), [there.id(), child.id()]);
-    end(child);
-    end(there);
-}
-
-/// An ordinary user has no right to enter even those that it is in, so they can only have been passed over.
-fn own_namespaces_are_passed_over() {
-    let own = inodes("self");
-    let process = PidFd::open(std::process::id()).expect("a pidfd");
-    let mut all = cat();
-    for kind in KINDS {
-        let here = Namespace::current(kind).expect("a handle");
-        let child = running(cat().enter(&here));
-        assert_eq!(inodes(child.id()), own, "{kind}");
-        end(child);
-        all.enter(&here);
-    }
-    for command in [&mut all, cat().enter_process(&process, Namespaces::all())] {
-        let child = running(command);
-        assert_eq!(inodes(child.id()), own, "{command:?}");
-        end(child);
-    }
-}
-
-fn created_inside_the_entered() {
-    let mut there = Command::new("cat");
-    there.namespaces(USER).map_root_user().stdin(Stdio::piped());
-    let there = there.spawn().expect("a holder");
-    let user = handle(&there, NamespaceKind::User);
-    for by_handle in [true, false] {
-        let enter = |command: &mut Command| {
-            if by_handle {
-                command.enter(&user);
-            } else {
-                command.enter_process(there.pidfd(), USER);
-            }
-        };
-        let mut command =
-            sh("echo $$; id -u; readlink /proc/self/ns/user; ls /proc | grep -c '^[0-9]'");
-        enter(&mut command);
-        let told = stdout_of(command.namespaces(PID | MOUNT));
-        let lines: Vec<&str> = told.lines().collect();
-        assert_eq!(lines[..2], ["1", "0"], "root there, whoever it is outside");
-        assert_eq!(inode_of_link(lines[2]), inodes(there.id())[&NamespaceKind::User]);
-        let processes: u32 = lines[3].parse().expect("a number");
-        assert!((1..=3).contains(&processes), "a /proc of its own: {told}");
-
-        let mut command = cat();
-        enter(&mut command);
-        let child = running(command.namespaces(PID | MOUNT | NET));
-        let changed = difference(&inodes(child.id()), &inodes("self"));
-        assert_eq!(changed, USER | PID | MOUNT | NET);
-        for kind in [NamespaceKind::Pid, NamespaceKind::Mount, NamespaceKind::Net] {
-            let owner = handle(&child, kind).owner().expect("an owner").expect("in sight");
-            assert_eq!(owner.id().expect("an id"), user.id().expect("an id"), "{kind}");
-        }
-        assert_eq!(children(), [there.id(), child.id()]);
-        end(child);
-    }
-    end(there);
-}
-
-fn the_directory_is_the_entered_root() {
-    let there = holder(with_user(MOUNT));
-    let directory = tempfile::tempdir().expect("a directory");
-    let before = std::env::current_dir().expect("a directory");
-    std::env::set_current_dir(directory.path()).expect("it is there");
-    let child = running(cat().enter_process(there.pidfd(), with_user(MOUNT)));
-    std::env::set_current_dir(before).expect("it is there");
-    let link = |name: &str| Path::new("/proc").join(child.id().to_string()).join(name);
-    assert_eq!(fs::read_link(link("cwd")).expect("a directory"), Path::new("/"));
-    let identity = |path: &Path| {
-        let metadata = fs::metadata(path).expect("metadata");
-        (metadata.dev(), metadata.ino())
-    };
-    let root = Path::new("/proc").join(there.id().to_string()).join("root");
-    assert_eq!(identity(&link("cwd")), identity(&root));
-    assert_eq!(identity(&link("root")), identity(&root));
-    end(child);
-    end(there);
-}
-
-fn entered_many_times() {
-    let set = USER | NET | UTS;
-    let there = holder(set);
-    let handles: Vec<_> = set.kinds().map(|kind| handle(&there, kind)).collect();
-    let expected: Vec<u64> =
-        handles.iter().map(|handle| handle.id().expect("an id").ino()).collect();
-    for number in 0..200 {
-        let mut command = Command::new("readlink");
-        for kind in set.kinds() {
-            command.arg(format!("/proc/self/ns/{kind}"));
-        }
-        for handle in shuffled(handles.iter().collect(), number) {
-            command.enter(handle);
-        }
-        let told: Vec<u64> = stdout_of(&mut command).lines().map(inode_of_link).collect();
-        assert_eq!(told, expected, "run {number}");
     }
     end(there);
 }

@@ -4,34 +4,47 @@
 use std::process;
 
 use super::hook::Code;
+use super::join::Way;
 use super::plan::{Closing, MapFiles, Supplies};
+use super::spawn::may_enter_one_by_one;
 use super::stdio::Default;
 use super::{Command, validate};
-use crate::error::{Error, Result, Step};
+use crate::error::{Cause, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::spawn::{Failure, Part, Replacement};
-use crate::{Namespaces, diagnose, sys};
+use crate::{Namespaces, diagnose, sys, threads};
 
 pub(super) fn exec(command: &mut Command) -> Error {
     let mut hooks = std::mem::take(&mut command.hooks);
     let mut code = Code::new(&mut hooks, None);
-    let error = replace(command, &mut code).unwrap_or_else(|error| error);
+    let attempt =
+        |code: &mut Code<'_>, way| replace(command, code, way).unwrap_or_else(|error| error);
+    let error = match attempt(&mut code, Way::AtOnce) {
+        error if may_enter_one_by_one(&error) => {
+            let other = attempt(&mut code, Way::OneByOne);
+            if other.step() == &Step::Inspect { error } else { other }
+        }
+        error => error,
+    };
     drop(code);
     command.hooks = hooks;
     error
 }
 
 /// Gives the reason for coming back at all.
-fn replace(command: &Command, code: &mut Code<'_>) -> Result<Error> {
+fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
     validate::validate(command)?;
     validate::validate_exec(command)?;
     let created = command.get_namespaces();
     if created.contains(Namespaces::USER) {
-        crate::threads::is_single();
+        threads::is_single();
     }
     // Maps are written by a process that has not entered anything: see `validate_exec`.
-    let supplies = Supplies::get(command, &Default::INHERIT, false)?;
+    let supplies = Supplies::get(command, &Default::INHERIT, false, way)?;
     let materials = supplies.materials(command);
+    if let Some(error) = materials.joins.moves_other_threads().filter(|_| !threads::is_single()) {
+        return Err(error.errno(libc::EINVAL).caused_by(Cause::Threads));
+    }
 
     let mut enter: Vec<Op<'_>> = materials.joins.ops().collect();
     if !created.is_empty() {

@@ -39,6 +39,8 @@ pub(super) struct Joins {
     opened: Vec<Namespace>,
     /// The kinds that are really entered: not those that the caller is in already.
     pub(super) kinds: Namespaces,
+    /// Everything is one process's: its id, for messages.
+    process: Option<u32>,
 }
 
 /// One setns(2), and how messages call what it enters.
@@ -46,8 +48,9 @@ pub(super) struct Joins {
 struct Call {
     fd: RawFd,
     kinds: Namespaces,
-    /// `None` for a process.
+    /// `None` for all that are asked for of a process.
     kind: Option<NamespaceKind>,
+    /// The identity of the one.
     name: String,
 }
 
@@ -57,51 +60,53 @@ struct Wanted<'a> {
     id: NamespaceId,
 }
 
+/// How the namespaces of a process are entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// With its pidfd, all in one call.
+    AtOnce,
+    /// With a handle for each.
+    OneByOne,
+}
+
 impl Joins {
-    pub(super) fn resolve(joins: &[Join]) -> Result<Self> {
-        let mut resolved =
-            Self { calls: Vec::new(), opened: Vec::new(), kinds: Namespaces::empty() };
-        match joins {
-            [] => {}
-            [Join { kinds, target: Ok(Target::Process(process)) }] => {
-                resolved.process(process, *kinds)?
+    pub(super) fn resolve(joins: &[Join], way: Way) -> Result<Self> {
+        let mut resolved = Self {
+            calls: Vec::new(),
+            opened: Vec::new(),
+            kinds: Namespaces::empty(),
+            process: None,
+        };
+        if let [Join { kinds, target: Ok(Target::Process(process)) }] = joins {
+            resolved.process = Some(process.pid()?.ok_or_else(|| ended(*kinds))?);
+            if way == Way::AtOnce {
+                resolved.at_once(process, *kinds);
+                return Ok(resolved);
             }
-            joins => resolved.handles(joins)?,
         }
+        resolved.one_by_one(joins)?;
         Ok(resolved)
     }
 
     /// All kinds of one process with one call, which tries the user namespace first and is done or not done as a whole.
-    fn process(&mut self, process: &PidFd, kinds: Namespaces) -> Result<()> {
-        let pid = process.pid()?.ok_or_else(|| {
-            Error::new(Step::EnterProcess(kinds))
-                .on("(of a pidfd)")
-                .errno(libc::ESRCH)
-                .because("that process has ended")
-        })?;
-        let here = ProcessNamespaces::current()?;
-        // What cannot be compared is entered; a kind that neither shows is none of this kernel's.
-        let there = ProcessNamespaces::of_process(process).ok();
-        let same = |kind| {
-            there.as_ref().is_some_and(|there| {
-                is_here(&here, there.get(kind))
-                    || (there.get(kind).is_none() && here.get(kind).is_none())
-            })
-        };
-        self.kinds = kinds.kinds().filter(|kind| !same(*kind)).collect();
+    fn at_once(&mut self, process: &PidFd, kinds: Namespaces) {
+        self.kinds = to_enter(process, kinds);
         if !self.kinds.is_empty() {
             let fd = process.as_fd().as_raw_fd();
-            self.calls.push(Call { fd, kinds: self.kinds, kind: None, name: pid.to_string() });
+            self.calls.push(Call { fd, kinds: self.kinds, kind: None, name: String::new() });
         }
-        Ok(())
     }
 
     /// One call for each namespace: those that need the rights of the user namespace after it, the others before.
-    fn handles(&mut self, joins: &[Join]) -> Result<()> {
+    fn one_by_one(&mut self, joins: &[Join]) -> Result<()> {
         for join in joins {
             if let Target::Process(process) = join.target.as_ref().map_err(Error::clone)? {
-                for kind in join.kinds.kinds() {
-                    self.opened.push(process.namespace(kind)?);
+                for kind in to_enter(process, join.kinds).kinds() {
+                    let opened = process.namespace(kind).map_err(|error| match process.pid() {
+                        Ok(None) => ended(join.kinds),
+                        _ => error,
+                    })?;
+                    self.opened.push(opened);
                 }
             }
         }
@@ -109,11 +114,12 @@ impl Joins {
             Ok(Target::Handle(namespace)) => Some(namespace),
             _ => None,
         });
-        let here = ProcessNamespaces::current()?;
+        // Without /proc it is not known, and what the caller is in already is entered once more.
+        let here = ProcessNamespaces::current();
         let mut wanted = Vec::new();
         for namespace in self.opened.iter().chain(given) {
             let id = namespace.id()?;
-            if !is_here(&here, Some(id)) {
+            if !here.as_ref().is_ok_and(|here| is_here(here, Some(id))) {
                 wanted.push(Wanted { namespace, id });
             }
         }
@@ -160,11 +166,26 @@ impl Joins {
 
     /// What is being done with this descriptor.
     pub(super) fn entering(&self, fd: RawFd) -> Error {
-        match self.calls.iter().find(|call| call.fd == fd) {
-            Some(Call { kind: Some(kind), name, .. }) => Error::new(Step::Enter(*kind)).on(name),
-            Some(Call { kinds, name, .. }) => Error::new(Step::EnterProcess(*kinds)).on(name),
-            None => Error::new(Step::EnterProcess(self.kinds)),
+        let call = self.calls.iter().find(|call| call.fd == fd);
+        match (self.process, call) {
+            (Some(pid), Some(Call { kind: Some(_), name, .. })) => {
+                Error::new(Step::EnterProcess(self.kinds)).on(format!("{pid}: {name}"))
+            }
+            (Some(pid), _) => Error::new(Step::EnterProcess(self.kinds)).on(pid.to_string()),
+            (None, Some(Call { kind: Some(kind), name, .. })) => {
+                Error::new(Step::Enter(*kind)).on(name)
+            }
+            (None, _) => Error::new(Step::EnterProcess(self.kinds)),
         }
+    }
+
+    /// The call that, made by the caller itself, would move the root and working directory of all its threads: the kernel
+    /// checks for others only where mounts are all that is asked for.
+    pub(super) fn moves_other_threads(&self) -> Option<Error> {
+        let several = |call: &&Call| {
+            call.kinds.contains(Namespaces::MOUNT) && call.kinds != Namespaces::MOUNT
+        };
+        self.calls.iter().find(several).map(|call| self.entering(call.fd))
     }
 
     /// The descriptors that the calls are made with.
@@ -179,6 +200,25 @@ impl Wanted<'_> {
         let fd = self.namespace.as_fd().as_raw_fd();
         Call { fd, kinds: kind.flag(), kind: Some(kind), name: self.id.to_string() }
     }
+}
+
+/// A process whose namespaces are gone from sight with it.
+fn ended(kinds: Namespaces) -> Error {
+    Error::new(Step::EnterProcess(kinds))
+        .on("(of a pidfd)")
+        .errno(libc::ESRCH)
+        .because("that process has ended")
+}
+
+/// Those of the kinds in which a child of the caller would be elsewhere than the process. What cannot be compared is entered;
+/// a kind that neither shows is none of this kernel's.
+fn to_enter(process: &PidFd, kinds: Namespaces) -> Namespaces {
+    let (here, there) = (ProcessNamespaces::current(), ProcessNamespaces::of_process(process));
+    let (Ok(here), Ok(there)) = (here, there) else { return kinds };
+    let same = |kind| {
+        is_here(&here, there.get(kind)) || (there.get(kind).is_none() && here.get(kind).is_none())
+    };
+    kinds.kinds().filter(|kind| !same(*kind)).collect()
 }
 
 /// Whether a child of the caller would be in that namespace anyway.

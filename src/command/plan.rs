@@ -10,7 +10,7 @@ use std::{process, ptr};
 
 use super::builder::MapPolicy;
 use super::hook::Code;
-use super::join::Joins;
+use super::join::{Joins, Way};
 use super::stdio::{Default, Streams};
 use super::{Command, Propagation, validate};
 use crate::error::{Error, Result, Step};
@@ -230,8 +230,13 @@ pub(super) struct Supplies {
 
 impl Supplies {
     /// `maps_inside`: whoever writes id maps has entered what is to be entered.
-    pub(super) fn get(command: &Command, default: &Default, maps_inside: bool) -> Result<Self> {
-        let joins = Joins::resolve(&command.joins)?;
+    pub(super) fn get(
+        command: &Command,
+        default: &Default,
+        maps_inside: bool,
+        way: Way,
+    ) -> Result<Self> {
+        let joins = Joins::resolve(&command.joins, way)?;
         validate::settings_have_namespaces(command, joins.kinds)?;
         let joined = if maps_inside { joins.kinds } else { Namespaces::empty() };
         let prepared = Prepared::new(command, joined)?;
@@ -307,10 +312,10 @@ impl<'a> Materials<'a> {
         let awake = self.prepared.maps.is_some() || has_function;
         let apart = !joined.is_empty() && (joined.contains(Namespaces::PID) || !created.is_empty());
         // The maps of a user namespace inside an entered one cannot be written while that flag is clear which keeps the caller's
-        // memory from those in there; so they get a copy at the most.
+        // memory from those in there; so they get a copy at the most, and no descriptor that the program does not.
         let guarded = joined.contains(Namespaces::USER);
-        let join_in_copy =
-            joined.contains(Namespaces::TIME) || (guarded && self.prepared.maps.is_some());
+        let exposed = guarded && self.prepared.maps.is_some();
+        let join_in_copy = joined.contains(Namespaces::TIME) || exposed;
         let has_power = created.contains(Namespaces::USER) && sys::capabilities().permitted != 0;
         // Who has power but could not write the maps of a closed process gives it a copy.
         let gives_copy = has_power && !self.closes_memory() && joined.is_empty();
@@ -323,7 +328,7 @@ impl<'a> Materials<'a> {
         }
         if apart {
             list.process(Spec::new(join_in_copy).with(HELPER));
-            self.join(&mut list.ops, guarded && !join_in_copy);
+            self.join(&mut list.ops, guarded);
             if joined.contains(Namespaces::PID) && created.contains(Namespaces::PID) {
                 list.process(Spec::new(false).with(HELPER));
             }
@@ -335,23 +340,36 @@ impl<'a> Materials<'a> {
         list.process(Spec::new(program_in_copy).with(flags));
         let List { first, mut ops, .. } = list;
         if !apart {
-            self.join(&mut ops, guarded && !join_in_copy && !has_function);
+            self.join(&mut ops, guarded);
         }
         if created.contains(Namespaces::TIME) {
             ops.push(Op::UnshareTimeIfLegacy { for_function: has_function });
         }
-        if self.prepared.maps.is_some() {
-            ops.push(Op::AwaitMaps { caller: self.caller.unwrap_or(-1) });
-        }
         let highest = self.highest_needed();
-        if shares_table {
+        if shares_table && exposed {
+            let sources = passed(self.command, self.streams).into_iter().map(|(from, _)| from);
+            let kept: Vec<_> = sources.chain(self.caller).collect();
+            let highest = kept.iter().copied().fold(highest, RawFd::max);
+            ops.push(Op::OwnDescriptors { first: (highest + 1) as u32 });
+            let (at_exec, gaps) =
+                (false, gaps(&kept).filter(|(first, _)| *first <= highest as u32));
+            ops.extend(gaps.map(|(first, last)| Op::Close { first, last, at_exec }));
+        }
+        if self.prepared.maps.is_some() {
+            let wait = Op::AwaitMaps { caller: self.caller.unwrap_or(-1) };
+            match exposed {
+                true => ops.extend([Op::Dumpable(true), wait, Op::Dumpable(false)]),
+                false => ops.push(wait),
+            }
+        }
+        if shares_table && !exposed {
             ops.push(Op::OwnDescriptors { first: (highest + 1) as u32 });
         }
         let closing = match (self.command.inherit_fds, code.function.is_some(), code.is_empty()) {
             (_, true, _) => Closing::OwnOnly,
             (true, ..) => Closing::Nothing,
             // They are not even copied to the new table.
-            (false, _, true) if highest == 2 => Closing::Nothing,
+            (false, _, true) if highest == 2 && !exposed => Closing::Nothing,
             (false, _, true) => Closing::Others,
             (false, _, false) => Closing::OthersAtExec,
         };

@@ -10,10 +10,11 @@ use std::{process, thread};
 use super::child::{Child, Handle};
 use super::dumpable::Dumpable;
 use super::hook::Code;
+use super::join::Way;
 use super::plan::{MapFiles, Maps, Materials, Plan, Supplies};
 use super::stdio::{Default, Streams};
 use super::{Command, validate};
-use crate::error::{At as _, Error, Result, Step};
+use crate::error::{At as _, Cause, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::spawn::{Failure, Program};
 use crate::{Namespace, NamespaceKind, Namespaces, PidFd, diagnose, sys};
@@ -32,13 +33,20 @@ pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
 }
 
 fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<Child> {
-    let supplies = Supplies::get(command, default, true)?;
-    let materials = supplies.materials(command);
     if code.alone {
         // Or what is in its buffer would be written by both.
         let _ = io::stdout().flush();
     }
-    let program = run(&materials, code)?;
+    let attempt = |code: &mut Code<'_>, way| {
+        let supplies = Supplies::get(command, default, true, way)?;
+        let program = run(&supplies.materials(command), code)?;
+        Ok((supplies, program))
+    };
+    let (supplies, program) = match attempt(code, Way::AtOnce) {
+        Err(error) if may_enter_one_by_one(&error) => attempt(code, Way::OneByOne)
+            .map_err(|other| if other.step() == &Step::Inspect { error } else { other })?,
+        result => result?,
+    };
     let pidfd = PidFd::known(program.pidfd);
     let pid = match u32::try_from(program.pid) {
         Ok(pid) if pid > 0 && !supplies.joins.numbers_differ(command.namespaces) => pid,
@@ -50,6 +58,18 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
     }
     let Streams { stdin, stdout, stderr, .. } = supplies.streams;
     Ok(Child { stdin, stdout, stderr, handle: Handle { pidfd, pid, status: None } })
+}
+
+/// Whether a refusal to enter the namespaces of a process all at once may be no refusal to enter each: before Linux 5.8
+/// there was no such call, a seccomp filter may answer it, and the message should name the namespace.
+pub(super) fn may_enter_one_by_one(error: &Error) -> bool {
+    let refused = matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::ENOSYS | libc::EPERM | libc::EACCES)
+    );
+    refused
+        && error.cause() != Some(&Cause::Threads)
+        && matches!(error.step(), Step::EnterProcess(_))
 }
 
 /// Exec enters the new time namespace only after it has woken its caller. Who looks at the child then should find it there.

@@ -4,6 +4,9 @@
 //! unless `LINUX_NAMESPACES_EXPECT`, a list of needs, declares it to be there: then it has failed.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod processes;
+pub(crate) mod seccomp;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

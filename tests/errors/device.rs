@@ -2,7 +2,7 @@
 
 pub(crate) use std::collections::BTreeSet;
 pub(crate) use std::env;
-pub(crate) use std::ffi::{CString, OsStr, c_long, c_ulong};
+pub(crate) use std::ffi::{CString, OsStr, c_ulong};
 pub(crate) use std::fs::{self, File, Permissions};
 pub(crate) use std::io;
 pub(crate) use std::mem;
@@ -14,6 +14,7 @@ pub(crate) use std::path::{Path, PathBuf};
 pub(crate) use std::process::{Command as StdCommand, Stdio as StdStdio};
 pub(crate) use std::ptr;
 
+pub(crate) use crate::common::seccomp::{answer, filter, install, statement};
 pub(crate) use crate::common::{
     Footprint, Need, children, ended_child, field, in_own_process, is_root, stdout_of, test,
     test_with, with_user,
@@ -324,21 +325,6 @@ pub(crate) fn lowest_free_number() -> u64 {
     file.as_raw_fd() as u64
 }
 
-pub(crate) fn statement(code: u32, value: u32, if_equal: u8, otherwise: u8) -> libc::sock_filter {
-    libc::sock_filter { code: code as u16, jt: if_equal, jf: otherwise, k: value }
-}
-
-/// From now on a seccomp filter has `action` done with these system calls of this process and its children.
-pub(crate) fn filter(calls: &[c_long], action: u32) {
-    let load_number = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    let mut program = vec![statement(load_number, 0, 0, 0)];
-    for call in calls {
-        program.push(statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, *call as u32, 0, 1));
-        program.push(statement(libc::BPF_RET | libc::BPF_K, action, 0, 0));
-    }
-    install(program);
-}
-
 /// As the filters of many containers: clone3 seems to be missing, and clone makes no new namespaces.
 pub(crate) fn filter_new_namespaces() {
     let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
@@ -358,22 +344,6 @@ pub(crate) fn filter_new_namespaces() {
         statement(any, kinds, 0, 1),
         answer(libc::EPERM),
     ]);
-}
-
-pub(crate) fn install(mut program: Vec<libc::sock_filter>) {
-    program.push(statement(libc::BPF_RET, libc::SECCOMP_RET_ALLOW, 0, 0));
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: numbers only. Without it an ordinary user may install no filter.
-    let set = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    assert_eq!(set, 0, "{}", io::Error::last_os_error());
-    let mode = libc::SECCOMP_MODE_FILTER;
-    // SAFETY: the program lives through the call, which copies it.
-    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
-    assert_eq!(set, 0, "{}", io::Error::last_os_error());
-}
-
-pub(crate) fn answer(calls: &[c_long], errno: i32) {
-    filter(calls, libc::SECCOMP_RET_ERRNO | errno as u32);
 }
 
 pub(crate) fn null() -> File {

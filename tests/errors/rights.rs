@@ -58,9 +58,10 @@ pub(crate) fn entering_without_the_right() {
         fails(&mut command, Step::Enter(kind), libc::EPERM, lacks.clone(), &message);
     }
     let set = Namespaces::NET | Namespaces::UTS;
+    let first = id(&holder.namespace(NamespaceKind::Net).expect("a namespace of it"));
     for created in [Namespaces::empty(), Namespaces::USER] {
         let message = format!(
-            "enter the namespaces (net,uts) of process {}: Operation not permitted (os error 1): {LACKS_OVER_TARGET}",
+            "enter the namespaces (net,uts) of process {}: {first}: Operation not permitted (os error 1): {LACKS_OVER_TARGET}",
             holder.id()
         );
         let mut command = missing();
