@@ -48,7 +48,7 @@
 //! | clone3(2) | 5.3, unless a seccomp filter refuses it | clone(2); a new time namespace by unshare(2) in the child, which a function cannot have |
 //! | `CLONE_CLEAR_SIGHAND` | 5.5 | handlers are reset one by one |
 //! | time namespaces | 5.6 | an error with [`Cause::Kernel`] |
-//! | setns(2) with a pidfd ([`setns_process`], [`Command::enter_process`]) | 5.8 | an error; [`Command::enter`] with handles works |
+//! | setns(2) with a pidfd | 5.8 | [`Command::enter_process`] enters one namespace after the other; [`setns_process`], which is to do all or none, is an error |
 //! | close_range(2) | 5.9 | the descriptors in `/proc/self/fd` are closed one by one |
 //! | `PIDFD_GET_*_NAMESPACE` | 6.11 | `/proc/<pid>/ns` |
 //! | `NS_GET_PID_IN_PIDNS` and its kin | 6.11 | `NSpid` in `/proc/<pid>/status` |
