@@ -65,6 +65,8 @@ compile_error!(
 #[cfg(target_os = "linux")]
 mod command;
 #[cfg(target_os = "linux")]
+mod create;
+#[cfg(target_os = "linux")]
 mod diagnose;
 #[cfg(target_os = "linux")]
 mod error;
@@ -76,6 +78,8 @@ mod kind;
 mod namespace;
 #[cfg(target_os = "linux")]
 mod process;
+#[cfg(target_os = "linux")]
+mod scope;
 #[cfg(target_os = "linux")]
 mod setns;
 #[cfg(target_os = "linux")]
@@ -93,6 +97,7 @@ pub use self::{
     kind::{NamespaceKind, Namespaces, flags},
     namespace::{Namespace, NamespaceId},
     process::{PidFd, ProcessNamespaces},
+    scope::Scope,
     setns::{setns, setns_process},
     unshare::unshare,
 };

@@ -92,9 +92,12 @@ impl Materials<'_> {
             Op::Dumpable(_) => {
                 Error::new(Step::EnterProcess(self.joins.kinds)).on("(guarding the memory)")
             }
-            Op::Hop(_) | Op::UnshareTimeIfLegacy { .. } | Op::Environment(_) | Op::Call(_) => {
-                Error::new(Step::Clone(created))
-            }
+            Op::Hop(_)
+            | Op::UnshareTimeIfLegacy { .. }
+            | Op::Environment(_)
+            | Op::Call(_)
+            | Op::OpenNamespace(_)
+            | Op::End => Error::new(Step::Clone(created)),
             Op::Unshare(_) => Error::new(Step::Unshare(created)),
             Op::AwaitMaps { .. } | Op::WriteMap(_) => Error::new(Step::UidMap),
             Op::OwnDescriptors { first } | Op::Close { first, .. } => {

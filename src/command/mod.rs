@@ -2,6 +2,7 @@
 
 mod builder;
 mod child;
+mod create;
 mod dumpable;
 mod environment;
 mod exec;
@@ -15,4 +16,5 @@ mod validate;
 
 pub use builder::{Command, Propagation};
 pub use child::Child;
+pub(crate) use create::create;
 pub use stdio::Stdio;

@@ -290,7 +290,7 @@ pub(super) struct Plan<'a> {
 }
 
 const CAP_DAC_OVERRIDE: u64 = 1 << 1;
-const HELPER: u64 = libc::CLONE_FILES as u64 | CLONE_CLEAR_SIGHAND;
+pub(super) const HELPER: u64 = libc::CLONE_FILES as u64 | CLONE_CLEAR_SIGHAND;
 const NEXT: u64 = libc::CLONE_PARENT as u64 | libc::CLONE_VFORK as u64;
 
 impl<'a> Materials<'a> {
@@ -316,12 +316,9 @@ impl<'a> Materials<'a> {
         let guarded = joined.contains(Namespaces::USER);
         let exposed = guarded && self.prepared.maps.is_some();
         let join_in_copy = joined.contains(Namespaces::TIME) || exposed;
-        let has_power = created.contains(Namespaces::USER) && sys::capabilities().permitted != 0;
-        // Who has power but could not write the maps of a closed process gives it a copy.
-        let gives_copy = has_power && !self.closes_memory() && joined.is_empty();
-        let program_in_copy = !code.is_empty() || (join_in_copy && !apart) || gives_copy;
+        let program_in_copy = !code.is_empty() || (join_in_copy && !apart) || self.gives_copy();
 
-        let mut list = List { first: None, ops: Vec::new(), awake };
+        let mut list = List::new(awake);
         let first_in_copy = if apart { join_in_copy } else { program_in_copy };
         if awake && first_in_copy {
             list.process(Spec::new(false).with(HELPER));
@@ -405,6 +402,13 @@ impl<'a> Materials<'a> {
     pub(super) fn closes_memory(&self) -> bool {
         self.command.namespaces.contains(Namespaces::USER)
             && sys::capabilities().effective & CAP_DAC_OVERRIDE != 0
+    }
+
+    /// Who has power but could not write the maps of a closed process gives it a copy.
+    pub(super) fn gives_copy(&self) -> bool {
+        let created = self.command.namespaces;
+        let has_power = created.contains(Namespaces::USER) && sys::capabilities().permitted != 0;
+        has_power && !self.closes_memory() && self.joins.kinds.is_empty()
     }
 
     fn join(&self, ops: &mut Vec<Op<'a>>, undumpable: bool) {
@@ -505,14 +509,18 @@ impl<'a> Materials<'a> {
 }
 
 /// The processes of a spawn, as they are put in line.
-struct List<'a> {
-    first: Option<Spec>,
-    ops: Vec<Op<'a>>,
+pub(super) struct List<'a> {
+    pub(super) first: Option<Spec>,
+    pub(super) ops: Vec<Op<'a>>,
     awake: bool,
 }
 
 impl List<'_> {
-    fn process(&mut self, spec: Spec) {
+    pub(super) fn new(awake: bool) -> Self {
+        Self { first: None, ops: Vec::new(), awake }
+    }
+
+    pub(super) fn process(&mut self, spec: Spec) {
         match self.first {
             None if self.awake => self.first = Some(spec),
             None => self.first = Some(spec.with(libc::CLONE_VFORK as u64)),
@@ -533,7 +541,7 @@ pub(super) enum Closing {
     OthersAtExec,
 }
 
-fn mount_flags(propagation: Propagation) -> Option<c_ulong> {
+pub(super) fn mount_flags(propagation: Propagation) -> Option<c_ulong> {
     match propagation {
         Propagation::Private => Some(libc::MS_REC | libc::MS_PRIVATE),
         Propagation::Slave => Some(libc::MS_REC | libc::MS_SLAVE),

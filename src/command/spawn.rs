@@ -87,11 +87,21 @@ fn wait_for_time(child: &PidFd) {
 }
 
 fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {
-    let user = materials.joins.user_op();
+    let joins_user = materials.joins.user_op().is_some();
     // In a new user namespace all of the caller's user have power over the child, be they without the capabilities that the
     // caller has; so its memory is closed to them. The user's own code has a copy, whose flag would stay cleared.
-    let closed = user.is_none() && code.is_empty() && materials.closes_memory();
-    let Plan { first, mut ops, clears_dumpable } = materials.plan(code);
+    let closed = !joins_user && code.is_empty() && materials.closes_memory();
+    carry_out(materials, materials.plan(code), closed)
+}
+
+/// Has the plan carried out, with the caller's part in it. `closed`: the caller's memory is to be closed meanwhile.
+pub(super) fn carry_out(
+    materials: &Materials<'_>,
+    plan: Plan<'_>,
+    closed: bool,
+) -> Result<Program> {
+    let user = materials.joins.user_op();
+    let Plan { first, mut ops, clears_dumpable } = plan;
     let maps = materials.prepared.maps.as_ref();
     let mut dumpable = match maps {
         _ if closed => Some(Dumpable::cleared()),

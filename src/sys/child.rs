@@ -18,7 +18,8 @@ use super::clone::{CLONE_NEWTIME, Spec, clone};
 use super::id_map::Map;
 use super::shared::{Shared, state};
 use super::syscall::{Errno, syscall};
-use super::{close_range, futex, prctl};
+use super::{close_range, futex, open_namespace, prctl};
+use crate::NamespaceKind;
 
 /// A hook of the user's, for a copy of the process. An error is an errno.
 pub(crate) type Hook<'a> = dyn FnMut() -> Result<(), i32> + 'a;
@@ -88,6 +89,10 @@ pub(crate) enum Op<'a> {
     Exec(Exec<'a>),
     /// A function of the user's.
     Call(&'a mut Function<'a>),
+    /// Opens the namespace that this process was cloned into, for a caller that shares the descriptor table.
+    OpenNamespace(NamespaceKind),
+    /// Ends the process: what it was for is done.
+    End,
 }
 
 /// What execve(2) needs. The paths are tried as execvp(3) does.
@@ -271,6 +276,12 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
             futex::wake(shared.state());
             exit(function())
         }
+        Op::OpenNamespace(kind) => {
+            let fd = open_namespace::of_a_child(*kind)?;
+            shared.set_opened(fd);
+            Ok(())
+        }
+        Op::End => exit(0),
     }
 }
 
@@ -372,7 +383,7 @@ fn await_maps(caller: RawFd, shared: &Shared) -> Result<(), Errno> {
 }
 
 /// netdevice(7). Any socket will do for the request, so where there is no IPv4 a local one.
-fn loopback() -> Result<(), Errno> {
+pub(super) fn loopback() -> Result<(), Errno> {
     let socket = |domain: c_int| {
         call(
             libc::SYS_socket,

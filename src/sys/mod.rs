@@ -4,6 +4,7 @@
 //! The functions are safe to call: each takes what its call needs as borrowed descriptors and slices.
 //! The ones that are not say what the caller must keep.
 
+pub(crate) mod bind;
 mod capget;
 pub(crate) mod child;
 pub(crate) mod clone;
@@ -12,6 +13,8 @@ pub(crate) mod fcntl;
 pub(crate) mod futex;
 pub(crate) mod id_map;
 pub(crate) mod ioctl_nsfs;
+pub(crate) mod netdevice;
+mod open_namespace;
 pub(crate) mod pidfd;
 pub(crate) mod pipe;
 pub(crate) mod poll;

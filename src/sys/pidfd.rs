@@ -50,8 +50,8 @@ const fn io(number: libc::Ioctl) -> libc::Ioctl {
 }
 
 /// `PIDFD_GET_<KIND>_NAMESPACE` (Linux 6.11).
-pub(crate) fn namespace(pidfd: BorrowedFd<'_>, kind: NamespaceKind) -> io::Result<OwnedFd> {
-    let request = io(match kind {
+pub(super) fn get_namespace(kind: NamespaceKind) -> libc::Ioctl {
+    io(match kind {
         NamespaceKind::Cgroup => 1,
         NamespaceKind::Ipc => 2,
         NamespaceKind::Mount => 3,
@@ -60,7 +60,15 @@ pub(crate) fn namespace(pidfd: BorrowedFd<'_>, kind: NamespaceKind) -> io::Resul
         NamespaceKind::Time => 7,
         NamespaceKind::User => 9,
         NamespaceKind::Uts => 10,
-    });
+    })
+}
+
+/// `PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE` (Linux 6.11).
+pub(super) const GET_TIME_FOR_CHILDREN: libc::Ioctl = io(8);
+
+/// The namespace of this kind that the process is in.
+pub(crate) fn namespace(pidfd: BorrowedFd<'_>, kind: NamespaceKind) -> io::Result<OwnedFd> {
+    let request = get_namespace(kind);
     // SAFETY: a request without an argument, which gives a new descriptor.
     owned(unsafe { libc::ioctl(pidfd.as_raw_fd(), request, 0) }.into())
 }

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     begun: AtomicU32,
     failed: AtomicU32,
     errno: AtomicI32,
+    /// A namespace file that [`Op::OpenNamespace`](super::child::Op::OpenNamespace) has opened in the caller's table; -1 before that.
+    opened: AtomicI32,
     /// The last clone was made without clone3: the child does itself what that call would have done.
     pub(super) legacy: AtomicU32,
 }
@@ -59,6 +61,7 @@ impl Shared {
         self.begun.store(0, SeqCst);
         self.failed.store(0, SeqCst);
         self.errno.store(0, SeqCst);
+        self.opened.store(-1, SeqCst);
         self.legacy.store(0, SeqCst);
     }
 
@@ -81,6 +84,15 @@ impl Shared {
         let exists = self.legacy.load(SeqCst) != 0
             || self.pid(last).is_some_and(|pid| pid.load(SeqCst) != 0);
         Some(self.pidfd.load(SeqCst)).filter(|fd| exists && *fd >= 0)
+    }
+
+    pub(super) fn set_opened(&self, fd: i32) {
+        self.opened.store(fd, SeqCst);
+    }
+
+    /// The number of the namespace file, once: whoever asks has to close it.
+    pub(crate) fn take_opened(&self) -> Option<i32> {
+        Some(self.opened.swap(-1, SeqCst)).filter(|fd| *fd >= 0)
     }
 
     pub(super) fn begin(&self, operation: usize) {

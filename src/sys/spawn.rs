@@ -6,7 +6,7 @@
 //! not, even if somebody kills the one in between. Until then the caller holds the stacks, the list and
 //! all that it borrows, with all signals blocked.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::process::ExitStatus;
 use std::sync::atomic::Ordering::SeqCst;
 use std::{io, mem};
@@ -19,12 +19,14 @@ use super::stack::Stack;
 use super::syscall::Errno;
 use super::{futex, pidfd, process, wait};
 
-/// A program that has exec'd, or a function that runs.
+/// A program that has exec'd, a function that runs, or a process that has come to [`Op::End`].
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) pidfd: OwnedFd,
     /// As the process that cloned it numbers it: the caller, unless it was cloned in a pid namespace that was entered.
     pub(crate) pid: i32,
+    /// What [`Op::OpenNamespace`] has opened.
+    pub(crate) opened: Option<OwnedFd>,
 }
 
 /// Why there is none. Nothing of the spawn is left.
@@ -261,9 +263,12 @@ fn finish<E>(
     if let Err(Failure::Clone(_)) = outcome {
         return Err(outcome.expect_err("just seen"));
     }
+    // SAFETY: a process of this spawn has opened it in this table for the caller; it is taken here alone.
+    let opened =
+        || shared.take_opened().map(|number| unsafe { OwnedFd::from_raw_fd(number) });
     let begun = shared.begun().unwrap_or(0);
     let ready = matches!(ops.get(begun), Some(Op::Call(_)));
-    let arrived = matches!(ops.get(begun), Some(Op::Exec(_) | Op::Call(_)));
+    let arrived = matches!(ops.get(begun), Some(Op::Exec(_) | Op::Call(_) | Op::End));
     // SAFETY: the kernel put it there for this spawn; it is taken here alone.
     let pidfd = shared.pidfd(last).map(|number| unsafe { pidfd::take(number) });
     let failed = match (shared.failure(), outcome) {
@@ -275,15 +280,20 @@ fn finish<E>(
                 return Ok(Program {
                     pidfd,
                     pid: shared.pid(last).map_or(0, |pid| pid.load(SeqCst)),
+                    opened: opened(),
                 });
             }
             _ => Failure::Died(begun, helper),
         },
     };
-    let Some(pidfd) = pidfd else { return Err(failed) };
+    let Some(pidfd) = pidfd else {
+        drop(opened());
+        return Err(failed);
+    };
     // It has ended, or been killed, by itself; unless it is the helper before it that was killed.
     let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
     let status = wait::wait_pidfd(pidfd.as_fd(), true).ok().flatten();
+    drop(opened());
     Err(match failed {
         Failure::Died(place, helper) => Failure::Died(place, helper.or(status)),
         failed => failed,

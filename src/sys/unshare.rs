@@ -15,6 +15,15 @@ pub(crate) fn unshare(set: Namespaces) -> io::Result<()> {
     Ok(())
 }
 
+/// The calling thread gets a root, a working directory and a umask of its own.
+pub(crate) fn unshare_fs() -> io::Result<()> {
+    // SAFETY: the bit separates only what the kernel keeps of the thread's place in the file system.
+    if unsafe { libc::unshare(libc::CLONE_FS) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Whether the process has one thread, as the kernel counts: a thread just joined may still be counted for a moment.
 pub(crate) fn single_threaded() -> bool {
     // SAFETY: with this bit alone unshare(2) changes nothing, and succeeds for a process with one thread.
