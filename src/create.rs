@@ -86,8 +86,7 @@ impl Namespace {
         uid_map: impl IntoIterator<Item = IdRange>,
         gid_map: impl IntoIterator<Item = IdRange>,
     ) -> Result<Self> {
-        let maps: (Vec<_>, Vec<_>) =
-            (uid_map.into_iter().collect(), gid_map.into_iter().collect());
+        let maps: (Vec<_>, Vec<_>) = (uid_map.into_iter().collect(), gid_map.into_iter().collect());
         for (file, ranges) in [("uid_map", &maps.0), ("gid_map", &maps.1)] {
             if ranges.is_empty() {
                 return Err(Error::invalid(format!(

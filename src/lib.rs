@@ -77,6 +77,8 @@ mod kind;
 #[cfg(target_os = "linux")]
 mod namespace;
 #[cfg(target_os = "linux")]
+mod persist;
+#[cfg(target_os = "linux")]
 mod process;
 #[cfg(target_os = "linux")]
 mod scope;
@@ -96,6 +98,7 @@ pub use self::{
     id_map::IdRange,
     kind::{NamespaceKind, Namespaces, flags},
     namespace::{Namespace, NamespaceId},
+    persist::PersistedNamespace,
     process::{PidFd, ProcessNamespaces},
     scope::Scope,
     setns::{setns, setns_process},

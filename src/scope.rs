@@ -1,24 +1,23 @@
 //! Running a closure in other namespaces, on a thread of its own.
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
 use std::thread;
 
 use crate::error::{At as _, Cause, Error, Result, Step};
-use crate::{
-    Namespace, NamespaceId, NamespaceKind, Namespaces, ProcessNamespaces, diagnose, setns, sys,
-    unshare,
-};
+use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, diagnose, setns, sys, unshare};
 
 /// The name that a closure's thread has, for debuggers and panic messages.
 const THREAD: &str = "namespaces";
 
 /// Several namespaces, for a closure that runs in all of them: on a thread of its own, which ends with it.
 ///
-/// The thread first enters what is to be entered, then unshares, then calls the closure. So nothing of it is ever seen by the
-/// caller's other code: the calling thread, and all other threads, stay in their namespaces, with their root and working
-/// directory, whatever happens in the closure.
+/// The thread first enters what is to be entered, then unshares, then calls the closure. It has a root, a working directory and a umask
+/// of its own. So the calling thread, and all other threads, stay where they are, whatever happens in the closure: a
+/// panic, a change of directory, an unshare(2) of its own.
 ///
 /// Setters never fail; what is wrong surfaces at [`run`](Self::run), before any thread is started. A scope can be run
 /// any number of times.
@@ -41,11 +40,17 @@ const THREAD: &str = "namespaces";
 /// | user | it cannot be entered or unshared: the kernel allows that only to a process with one thread |
 ///
 /// For those that cannot be, [`Command`](crate::Command) has a process of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scope {
     /// An error of making the duplicate is kept for the run.
     joins: Vec<(NamespaceKind, Result<Namespace>)>,
     unshared: Namespaces,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self { joins: Vec::new(), unshared: Namespaces::empty() }
+    }
 }
 
 impl Scope {
@@ -187,21 +192,26 @@ impl Namespace {
 
 /// Whether the calling thread is in it, and, of pid and time, whether its children would be.
 fn is_here(id: NamespaceId) -> bool {
-    let Ok(here) = ProcessNamespaces::current() else { return false };
-    let own = match id.kind() {
-        kind @ (NamespaceKind::Pid | NamespaceKind::Time) => here.for_children(kind),
-        kind => here.get(kind),
+    // One look, where a snapshot of all kinds would take ten.
+    let name = match id.kind() {
+        NamespaceKind::Pid => "pid_for_children",
+        NamespaceKind::Time => "time_for_children",
+        kind => kind.proc_name(),
     };
-    own == Some(id)
+    let file = fs::metadata(format!("/proc/thread-self/ns/{name}"));
+    file.is_ok_and(|file| (file.dev(), file.ino()) == (id.dev(), id.ino()))
 }
 
 /// Moves the calling thread, which was made for it.
 fn move_thread(joins: &[&Namespace], unshared: Namespaces) -> Result<()> {
+    // All threads share one root and one working directory, which would move with this one.
+    let own_place = sys::unshare::unshare_fs();
+    if joins.iter().any(|namespace| namespace.kind() == NamespaceKind::Mount) {
+        own_place.at(|| Step::Enter(NamespaceKind::Mount)).map_err(|error| {
+            diagnose::entering(error.on("(with a root of the thread's own)"), Namespaces::MOUNT)
+        })?;
+    }
     for namespace in joins {
-        if namespace.kind() == NamespaceKind::Mount {
-            // All threads share one root and one working directory, which would move with this one.
-            sys::unshare::unshare_fs().at(|| Step::Enter(NamespaceKind::Mount))?;
-        }
         setns::setns(namespace)?;
     }
     unshare::unshare(unshared).map_err(|error| match error.cause() {

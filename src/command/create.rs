@@ -4,6 +4,7 @@
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use super::join::Way;
 use super::plan::{HELPER, List, Materials, Plan, Supplies, mount_flags};
 use super::stdio::Default;
 use super::{Command, Propagation, spawn, validate};
@@ -25,7 +26,7 @@ pub(crate) fn create(
     }
     validate::validate(&command)?;
     next_child_is_no_first_process(kind)?;
-    let supplies = Supplies::get(&command, &Default::INHERIT, true)?;
+    let supplies = Supplies::get(&command, &Default::INHERIT, true, Way::AtOnce)?;
     let materials = supplies.materials(&command);
     let created = spawn::carry_out(&materials, materials.creation(kind), materials.closes_memory());
     let created = created.map_err(|error| explain(error, kind))?;

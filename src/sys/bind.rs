@@ -16,9 +16,8 @@ fn done(result: libc::c_long) -> io::Result<()> {
 pub(crate) fn private_mounts() -> io::Result<()> {
     let flags = libc::MS_REC | libc::MS_PRIVATE;
     // SAFETY: texts with their NUL; only the propagation of mounts changes.
-    let result = unsafe {
-        libc::mount(c"none".as_ptr(), c"/".as_ptr(), ptr::null(), flags, ptr::null())
-    };
+    let result =
+        unsafe { libc::mount(c"none".as_ptr(), c"/".as_ptr(), ptr::null(), flags, ptr::null()) };
     done(result.into())
 }
 

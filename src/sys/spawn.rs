@@ -264,8 +264,7 @@ fn finish<E>(
         return Err(outcome.expect_err("just seen"));
     }
     // SAFETY: a process of this spawn has opened it in this table for the caller; it is taken here alone.
-    let opened =
-        || shared.take_opened().map(|number| unsafe { OwnedFd::from_raw_fd(number) });
+    let opened = || shared.take_opened().map(|number| unsafe { OwnedFd::from_raw_fd(number) });
     let begun = shared.begun().unwrap_or(0);
     let ready = matches!(ops.get(begun), Some(Op::Call(_)));
     let arrived = matches!(ops.get(begun), Some(Op::Exec(_) | Op::Call(_) | Op::End));

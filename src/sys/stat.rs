@@ -15,10 +15,25 @@ pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
     Ok((status.st_dev as u64, status.st_ino as u64))
 }
 
+const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+
+/// Whether an open file is the root of a mount. `None`: not told (before Linux 5.8).
+pub(crate) fn is_mount_root(fd: BorrowedFd<'_>) -> Option<bool> {
+    // SAFETY: plain integers.
+    let mut status: libc::statx = unsafe { std::mem::zeroed() };
+    let flags = libc::AT_EMPTY_PATH;
+    // SAFETY: a descriptor, an empty text, and a `statx` to fill.
+    let result = unsafe { libc::statx(fd.as_raw_fd(), c"".as_ptr(), flags, 0, &raw mut status) };
+    if result != 0 {
+        return None;
+    }
+    (status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT != 0)
+        .then_some(status.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0)
+}
+
 /// Whether the caller's root directory is the root of a mount: it is not after most uses of chroot(2). `None`: not
 /// told (before Linux 5.8).
 pub(crate) fn root_is_a_mount() -> Option<bool> {
-    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
     // SAFETY: plain integers.
     let mut status: libc::statx = unsafe { std::mem::zeroed() };
     // SAFETY: a path with its NUL, and a `statx` to fill.

@@ -4,6 +4,7 @@
 //! unless `LINUX_NAMESPACES_EXPECT`, a list of needs, declares it to be there: then it has failed.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod own_world;
 pub(crate) mod processes;
 pub(crate) mod seccomp;
 

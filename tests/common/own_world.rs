@@ -1,0 +1,36 @@
+//! A process that moves itself where it may mount without anybody else seeing it.
+
+use std::fs;
+
+use linux_namespaces::{Namespaces, unshare};
+
+use super::{is_root, with_user};
+
+/// The effective ids, as the process that it came from has them.
+pub(crate) fn ids() -> (u32, u32) {
+    // SAFETY: asks for numbers.
+    unsafe { (libc::geteuid(), libc::getegid()) }
+}
+
+/// This process, which has one thread, gets mounts of its own, and these kinds too. An ordinary user is root in a user
+/// namespace, so that programs have every capability too.
+pub(crate) fn enter(more: Namespaces) {
+    let (root, (uid, gid)) = (is_root(), ids());
+    unshare(with_user(Namespaces::MOUNT | more)).expect("a world of one's own");
+    if !root {
+        fs::write("/proc/self/setgroups", "deny").unwrap();
+        fs::write("/proc/self/gid_map", format!("0 {gid} 1")).unwrap();
+        fs::write("/proc/self/uid_map", format!("0 {uid} 1")).unwrap();
+    }
+    mount("none", "/", "", libc::MS_REC | libc::MS_PRIVATE);
+}
+
+pub(crate) fn mount(source: &str, target: &str, fstype: &str, flags: libc::c_ulong) {
+    let [source, target, fstype] =
+        [source, target, fstype].map(|text| std::ffi::CString::new(text).unwrap());
+    let nothing = std::ptr::null();
+    // SAFETY: texts that live through the call.
+    let result =
+        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), fstype.as_ptr(), flags, nothing) };
+    assert_eq!(result, 0, "mount on {target:?}: {}", std::io::Error::last_os_error());
+}
