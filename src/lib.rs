@@ -13,6 +13,8 @@
 //! | name kinds | [`Namespaces`] (a set), [`flags`], [`NamespaceKind`] |
 //! | run a program, or a function, in new or existing namespaces | [`Command`], [`Child`], [`Stdio`] |
 //! | look | [`ProcessNamespaces`], [`NamespaceId`], [`Namespace`] (a handle), [`PidFd`] |
+//! | have a namespace without a process, and keep it by a file | [`Namespace::create`], [`Namespace::create_user`], [`Namespace::persist`], [`PersistedNamespace`] |
+//! | run a closure in other namespaces, on a thread of its own | [`Namespace::run`], [`Scope`] |
 //! | move the calling thread | [`unshare()`], [`setns()`], [`setns_process`] |
 //! | know why not | [`Error`], with its [`Step`], [`Cause`] and hint |
 //!
@@ -22,7 +24,7 @@
 //! # Two pitfalls
 //! **Threads.** unshare(2) and setns(2) move one thread of a process, and some kinds only a process that has no other.
 //! [`Command`] has neither problem: it sets up the namespaces in the child, from any thread, with any other threads running, and the
-//! caller stays where it is. Only a function in place of a program ([`Command::from_fn`]) needs a caller with one thread.
+//! caller stays where it is. [`Scope`] runs a closure on a thread of its own, which can be moved for all kinds but user and time. Only a function in place of a program ([`Command::from_fn`]) needs a caller with one thread.
 //!
 //! **PID 1.** The first process of a pid namespace is its init: when it ends, all others are killed; it inherits orphans and should
 //! wait for them; and a signal that it has no handler for does nothing to it, Ctrl-C and SIGTERM included. SIGKILL from outside,

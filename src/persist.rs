@@ -121,7 +121,7 @@ impl Target {
     fn make_or_open(path: &Path) -> Result<Self> {
         let step = || Step::Persist(path.to_path_buf());
         // As `ip netns` makes it: no file of data.
-        let new = File::options().write(true).create_new(true).mode(0).open(path);
+        let new = File::options().write(true).create_new(true).mode(0o000).open(path);
         let error = match new {
             Ok(file) => return Ok(Self { file, made: true }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

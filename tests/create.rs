@@ -69,7 +69,11 @@ fn main() {
         common::test_with("the_memory_does_not_count", &[Need::UserNamespaces], || {
             in_own_process("memory");
         }),
-        common::test_with("with_some_capabilities", &[Need::Root], with_some_capabilities),
+        common::test_with(
+            "with_some_capabilities",
+            &[Need::Root, Need::Program("setpriv")],
+            with_some_capabilities,
+        ),
         common::test_with("without_proc", &[Need::UserNamespaces], || {
             in_own_process("without_proc");
         }),

@@ -60,7 +60,11 @@ fn main() {
             &[Need::Root, Need::Program("ip")],
             ip_netns,
         ),
-        common::test("without_rights_nothing_is_left", without_rights),
+        common::test_with(
+            "without_rights_nothing_is_left",
+            &[Need::Program("setpriv")],
+            without_rights,
+        ),
         common::test("paths_are_checked", paths_are_checked),
     ];
     common::run(CASES, tests);
