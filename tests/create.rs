@@ -111,6 +111,7 @@ fn every_kind_case() {
         // The kernel's own word, by another way than the handle's.
         assert_eq!(link_inside(&one), one.id().unwrap().to_string());
         assert_eq!(one.owner().unwrap().expect("in sight").id().unwrap(), user, "{kind}");
+        // SAFETY: asks for flags.
         let flags = unsafe { libc::fcntl(one.as_fd().as_raw_fd(), libc::F_GETFD) };
         assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC, "{kind} would leak into programs");
         drop((one, other));
@@ -177,10 +178,8 @@ fn mounts_are_private_case() {
     mount("outside", &format!("{path}/e"), "tmpfs", 0);
     let inside = stdout_of(Command::new("cat").arg("/proc/self/mountinfo").enter(&copy));
     assert!(inside.contains(" tmpfs inside ") && !inside.contains(" tmpfs outside "), "{inside}");
-    for target in [format!("{path}/e"), path.to_owned()] {
-        let target = std::ffi::CString::new(target).unwrap();
-        assert_eq!(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }, 0);
-    }
+    own_world::umount(&directory.path().join("e"));
+    own_world::umount(directory.path());
 }
 
 /// The map as a program inside reads it, with single blanks.
@@ -322,9 +321,8 @@ fn idmapped_mount_case() {
     drop(user);
     let seen = fs::metadata(target.join("file")).unwrap();
     assert_eq!((seen.uid(), seen.gid()), (100_000, 200_000));
-    for path in [from, to] {
-        assert_eq!(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) }, 0);
-    }
+    own_world::umount(&target);
+    own_world::umount(&source);
 }
 
 fn nesting_case() {

@@ -13,7 +13,7 @@ use linux_namespaces::{
     Cause, Command, Namespace, NamespaceKind, Namespaces, PersistedNamespace, Stdio, Step,
 };
 
-use common::own_world::{self, mount};
+use common::own_world::{self, mount, umount};
 use common::{Case, Footprint, Need, case, in_own_process, inode, stdout_of};
 
 const CASES: &[Case] = &[
@@ -225,12 +225,6 @@ fn mounts_case() {
     mount("none", here, "", libc::MS_PRIVATE);
     newer.persist(&file).unwrap().unpersist().unwrap();
     assert!(names(Path::new(here)).is_empty());
-}
-
-fn umount(path: &Path) {
-    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
-    // SAFETY: a path.
-    assert_eq!(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) }, 0);
 }
 
 fn gone_case() {

@@ -359,9 +359,7 @@ fn set_up_case() {
         TcpStream::connect(listener.local_addr().unwrap()).is_ok()
     });
     assert!(connected.unwrap());
-    let target = std::ffi::CString::new(path).unwrap();
-    // SAFETY: a path.
-    assert_eq!(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }, 0);
+    own_world::umount(directory.path());
 }
 
 fn refused_case() {
@@ -422,24 +420,23 @@ fn failed_join_case() {
 }
 
 fn thread_case() {
-    let mask = |set: &[i32]| {
-        // SAFETY: a set on this frame.
-        unsafe {
-            let mut blocked = std::mem::zeroed();
-            libc::sigemptyset(&raw mut blocked);
-            for signal in set {
-                libc::sigaddset(&raw mut blocked, *signal);
-            }
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const blocked, std::ptr::null_mut());
+    let mask = |bits: u64| {
+        // SAFETY: plain integers, for which zero is a value.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        for signal in (1..=64).filter(|signal| bits & (1 << (signal - 1)) != 0) {
+            // SAFETY: a set on this frame.
+            unsafe { libc::sigaddset(&raw mut set, signal) };
         }
+        // SAFETY: as above.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) };
     };
     let blocked = || {
         let status = fs::read_to_string("/proc/thread-self/status").unwrap();
         u64::from_str_radix(field("SigBlk", &status), 16).unwrap()
     };
-    mask(&[libc::SIGUSR1, libc::SIGTERM]);
-    let own = blocked();
-    assert_ne!(own, 0);
+    let own = 1 << (libc::SIGUSR1 - 1) | 1 << (libc::SIGTERM - 1);
+    mask(own);
+    assert_eq!(blocked(), own);
     let net = Namespace::current(NamespaceKind::Net).unwrap();
     let (seen, name, id) = net
         .run(|| {
@@ -450,7 +447,7 @@ fn thread_case() {
     assert_eq!(seen, own);
     assert_eq!(name.as_deref(), Some("namespaces"));
     assert_ne!(id, thread::current().id());
-    mask(&[]);
+    mask(0);
 }
 
 fn no_thread_case() {
@@ -467,13 +464,9 @@ fn no_thread_case() {
 
 fn no_descriptor_case() {
     let net = Namespace::current(NamespaceKind::Net).unwrap();
+    let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
     // SAFETY: a limit on this frame.
-    unsafe {
-        let mut limit = std::mem::zeroed();
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        limit.rlim_cur = 64;
-        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
-    }
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
     let mut taken = Vec::new();
     while let Ok(file) = fs::File::open("/dev/null") {
         taken.push(file);

@@ -8,8 +8,11 @@ use super::{is_root, with_user};
 
 /// The effective ids, as the process that it came from has them.
 pub(crate) fn ids() -> (u32, u32) {
-    // SAFETY: asks for numbers.
-    unsafe { (libc::geteuid(), libc::getegid()) }
+    // SAFETY: asks for a number.
+    let user = unsafe { libc::geteuid() };
+    // SAFETY: asks for a number.
+    let group = unsafe { libc::getegid() };
+    (user, group)
 }
 
 /// This process, which has one thread, gets mounts of its own, and these kinds too. An ordinary user is root in a user
@@ -33,4 +36,12 @@ pub(crate) fn mount(source: &str, target: &str, fstype: &str, flags: libc::c_ulo
     let result =
         unsafe { libc::mount(source.as_ptr(), target.as_ptr(), fstype.as_ptr(), flags, nothing) };
     assert_eq!(result, 0, "mount on {target:?}: {}", std::io::Error::last_os_error());
+}
+
+/// Takes away the mount there.
+pub(crate) fn umount(target: &std::path::Path) {
+    let text = std::ffi::CString::new(target.to_str().unwrap()).unwrap();
+    // SAFETY: a text that lives through the call.
+    let result = unsafe { libc::umount2(text.as_ptr(), libc::MNT_DETACH) };
+    assert_eq!(result, 0, "umount {target:?}: {}", std::io::Error::last_os_error());
 }
