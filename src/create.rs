@@ -1,8 +1,10 @@
 //! New namespaces with no process in them.
 #![forbid(unsafe_code)]
 
+use std::thread;
+
 use crate::error::{Error, Result};
-use crate::{IdRange, Namespace, NamespaceKind, command};
+use crate::{IdRange, Namespace, NamespaceKind, command, sys};
 
 impl Namespace {
     /// A new namespace of this kind, with no process in it: it lives as long as the handle, or what it is
@@ -55,7 +57,8 @@ impl Namespace {
                  `Namespaces::PID`, and take the handle from its `Child`",
             ));
         }
-        command::create(kind, None)
+        let created = command::create(kind, None)?;
+        Ok(if kind == NamespaceKind::Mount { younger(created) } else { created })
     }
 
     /// A new user namespace with these ids in it, and no process: for idmapped mounts (mount_setattr(2)), for programs that are to
@@ -96,4 +99,32 @@ impl Namespace {
         }
         command::create(NamespaceKind::User, Some(maps))
     }
+}
+
+/// A mount namespace can be persisted only by one that is older. Linux 6.18 goes by their unique ids, which each processor takes from
+/// a range of its own; so one that was just made may count as older than the caller's. On the processor that
+/// the caller's was made on it does not.
+fn younger(created: Namespace) -> Namespace {
+    if !counts_as_older(&created) {
+        return created;
+    }
+    // On a thread of its own, which may be moved between processors.
+    let again = || {
+        sys::sched::processors().into_iter().find_map(|processor| {
+            sys::sched::stay_on(processor).ok()?;
+            command::create(NamespaceKind::Mount, None).ok().filter(|again| !counts_as_older(again))
+        })
+    };
+    let found = thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, again).ok()?;
+        thread.join().ok().flatten()
+    });
+    found.unwrap_or(created)
+}
+
+/// Than the mount namespace of the calling thread. Where there are no unique ids the kernel counts right.
+pub(crate) fn counts_as_older(mounts: &Namespace) -> bool {
+    let unique = |namespace: &Namespace| namespace.unique_id().ok().flatten();
+    let own = Namespace::current(NamespaceKind::Mount).ok();
+    own.as_ref().and_then(unique).zip(unique(mounts)).is_some_and(|(own, other)| other < own)
 }

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::create::counts_as_older;
 use crate::error::{At as _, Cause, Error, Result, Step};
 use crate::{Namespace, NamespaceId, NamespaceKind, sys};
 
@@ -90,15 +91,18 @@ impl Namespace {
         match error.raw_os_error() {
             Some(libc::EPERM) => without_rights(error),
             Some(libc::EINVAL | libc::ELOOP) if self.kind() == NamespaceKind::Mount => {
-                let own = Self::current(NamespaceKind::Mount).and_then(|own| own.id());
+                let own = Self::current(NamespaceKind::Mount).and_then(|own| own.id()).ok();
+                let by_itself = own.is_some() && own == self.id().ok();
                 match mount_of(target) {
-                    Some(mount) if mount.shared && own.ok() != self.id().ok() => error.because(format!(
+                    Some(mount) if mount.shared && !by_itself && !counts_as_older(self) => error.because(format!(
                         "a mount namespace cannot be kept on a mount that is shared with others, as the one at {} is: \
                          `mount --make-private` it, or choose a file elsewhere",
                         mount.point
                     )),
+                    _ if by_itself => error.because("a mount namespace cannot be kept by itself: only by one that is older"),
                     _ => error.because(
-                        "a mount namespace can be kept only by one that is older: not by itself, and not by one made after it",
+                        "a mount namespace can be kept only by one that is older; by their unique ids since Linux 6.18, which each \
+                         processor takes from a range of its own (those from `Namespace::create` are younger than the caller's)",
                     ),
                 }
             }

@@ -26,6 +26,7 @@ const CASES: &[Case] = &[
     ("lives_on", lives_on_case),
     ("util_linux", util_linux_case),
     ("without_proc", without_proc_case),
+    ("processors", processors_case),
     ("without_rights", without_rights_case),
 ];
 
@@ -53,6 +54,9 @@ fn main() {
         }),
         common::test_with("util_linux_sees_ours_and_we_see_theirs", TOOLS, || {
             in_own_process("util_linux")
+        }),
+        common::test_with("whatever_processor_it_was_made_on", NEEDS, || {
+            in_own_process("processors");
         }),
         common::test_with("without_proc", NEEDS, || in_own_process("without_proc")),
         common::test_with(
@@ -198,7 +202,7 @@ fn mounts_case() {
     mount("none", here, "tmpfs", 0);
     let file = format!("{here}/file");
     let own = Namespace::current(NamespaceKind::Mount).unwrap();
-    let loop_message = "only by one that is older";
+    let loop_message = "cannot be kept by itself: only by one that is older";
     let error = own.persist(&file).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
     assert!(error.to_string().contains(loop_message), "{error}");
@@ -307,7 +311,48 @@ fn run(program: &str, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
+/// As `taskset` does: only on these processors.
+fn stay_on(processors: &[usize]) {
+    // SAFETY: plain integers, for which zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for processor in processors {
+        // SAFETY: a set on this frame, and one of its numbers.
+        unsafe { libc::CPU_SET(*processor, &mut set) };
+    }
+    // SAFETY: a set of that size.
+    let result = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
+fn processors() -> Vec<usize> {
+    // SAFETY: plain integers, for which zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: fills a set of that size.
+    assert_eq!(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) }, 0);
+    // SAFETY: a number of the set.
+    (0..1024).filter(|number| unsafe { libc::CPU_ISSET(*number, &set) }).collect()
+}
+
+/// Since Linux 6.18 a mount namespace counts as older than another by a number that depends on the processors that they were
+/// made on, so that not every new one could be kept.
+fn processors_case() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let all = processors();
+    for one in &all {
+        stay_on(&[*one]);
+        own_world::enter(Namespaces::empty());
+        for other in &all {
+            stay_on(&[*other]);
+            stay_on(&all);
+            create(NamespaceKind::Mount).persist(&path).unwrap().unpersist().unwrap();
+        }
+    }
+}
+
 fn util_linux_case() {
+    // Or the mount namespaces that `unshare` makes might not be younger than that of this process.
+    stay_on(&processors()[..1]);
     own_world::enter(Namespaces::empty());
     let directory = tempfile::tempdir().unwrap();
     let options = [

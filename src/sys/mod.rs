@@ -21,6 +21,7 @@ pub(crate) mod poll;
 pub(crate) mod prctl;
 pub(crate) mod process;
 pub(crate) mod readlink;
+pub(crate) mod sched;
 pub(crate) mod setns;
 pub(crate) mod shared;
 pub(crate) mod signal;
