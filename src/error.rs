@@ -278,7 +278,7 @@ impl fmt::Display for Step {
 }
 
 /// A path in a message of one line: as it is, or quoted and escaped if it would not be seen, or break the line.
-struct Shown<'a>(&'a Path);
+pub(crate) struct Shown<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,9 +8,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::create::counts_as_older;
-use crate::error::{At as _, Cause, Error, Result, Step};
+use crate::error::{At as _, Cause, Error, Result, Shown, Step};
 use crate::{Namespace, NamespaceId, NamespaceKind, sys};
 
 /// A namespace that a file keeps: it lives as long as it is mounted there, with or without processes in it.
@@ -59,9 +60,10 @@ impl Namespace {
     /// # References
     /// mount(2), namespaces(7), ip-netns(8), unshare(1)
     pub fn persist(&self, path: impl AsRef<Path>) -> Result<PersistedNamespace> {
-        let path = absolute(path.as_ref())?;
+        let path = absolute(path.as_ref(), Step::Persist)?;
         let step = || Step::Persist(path.clone());
         let id = self.id()?;
+        let _alone = one_at_a_time();
         let target = Target::make_or_open(&path)?;
         if let Err(error) = self.bind(&target.file) {
             let error = Err::<(), _>(error).at(step).expect_err("built as an error");
@@ -143,7 +145,7 @@ impl Target {
         let error = Err::<(), _>(error).at(step).expect_err("built as an error");
         Err(match path.parent() {
             Some(parent) if missing && !parent.exists() => {
-                error.because(format!("there is no directory {}: make it first", parent.display()))
+                error.because(format!("there is no directory {}: make it first", Shown(parent)))
             }
             _ => error,
         })
@@ -199,7 +201,7 @@ impl PersistedNamespace {
     /// [`Step::Open`] with the path: as [`Namespace::open`]; and `InvalidInput` for a namespace file that is not mounted there, as those below
     /// `/proc/<pid>/ns`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = absolute(path.as_ref())?;
+        let path = absolute(path.as_ref(), Step::Open)?;
         let namespace = Namespace::open(&path)?;
         if sys::stat::is_mount_root(namespace.as_fd()) == Some(false) {
             return Err(Error::new(Step::Open(path))
@@ -248,6 +250,7 @@ impl PersistedNamespace {
         let gone = |error: Error| {
             error.kind_of(io::ErrorKind::NotFound).because("no namespace is kept there any more")
         };
+        let _alone = one_at_a_time();
         match Namespace::open(&self.path).and_then(|there| there.id()) {
             Ok(there) if there == self.id => {}
             Ok(there) => return Err(self.replaced(step(), there)),
@@ -303,12 +306,20 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
+/// Between the look at a file and the mount on it no other thread is to do the same.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn absolute(path: &Path, step: impl FnOnce(PathBuf) -> Step) -> Result<PathBuf> {
     c_string(path)?;
     if path.as_os_str().is_empty() {
         return Err(Error::invalid("the path of the file to keep a namespace by is empty"));
     }
-    std::path::absolute(path).at(|| Step::Open(path.to_path_buf()))
+    std::path::absolute(path).at(|| step(path.to_path_buf())).map_err(|error| {
+        error.because("the path is not absolute, and the working directory cannot be told")
+    })
 }
 
 fn c_string(path: &Path) -> Result<CString> {

@@ -78,7 +78,7 @@ impl Scope {
 
     /// Runs the closure, and gives what it returns. It may borrow from the caller, who waits for it.
     ///
-    /// The thread has the caller's signal mask. Programs that the closure starts with [`std::process::Command`] are in its namespaces,
+    /// The thread has the caller's signal mask, and a stack of the size that threads of std have. Programs that the closure starts with [`std::process::Command`] are in its namespaces,
     /// pid and time included.
     ///
     /// # Errors

@@ -7,13 +7,14 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command as StdCommand;
+use std::thread;
 
 use libtest_mimic::Trial;
 use linux_namespaces::{
     Cause, Command, Namespace, NamespaceKind, Namespaces, PersistedNamespace, Stdio, Step,
 };
 
-use common::own_world::{self, mount, umount};
+use common::own_world::{self, mount, processors, stay_on, umount};
 use common::{Case, Footprint, Need, case, in_own_process, inode, stdout_of};
 
 const CASES: &[Case] = &[
@@ -27,6 +28,7 @@ const CASES: &[Case] = &[
     ("util_linux", util_linux_case),
     ("without_proc", without_proc_case),
     ("processors", processors_case),
+    ("races", races_case),
     ("without_rights", without_rights_case),
 ];
 
@@ -58,6 +60,7 @@ fn main() {
         common::test_with("whatever_processor_it_was_made_on", NEEDS, || {
             in_own_process("processors");
         }),
+        common::test_with("of_many_on_one_file_one_is_kept", NEEDS, || in_own_process("races")),
         common::test_with("without_proc", NEEDS, || in_own_process("without_proc")),
         common::test_with(
             "ip_netns_sees_ours_and_we_see_theirs",
@@ -273,6 +276,44 @@ fn gone_case() {
     assert_eq!(fs::metadata(&path).unwrap().len(), 0);
 }
 
+fn races_case() {
+    own_world::enter(Namespaces::empty());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let uts = create(NamespaceKind::Uts);
+    let before = Footprint::now();
+    for _ in 0..20 {
+        let results: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| uts.persist(&path))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let (kept, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        assert_eq!(kept.len(), 1);
+        for error in refused.into_iter().filter_map(Result::err) {
+            assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
+        }
+        let handles = (0..8).map(|_| PersistedNamespace::open(&path).unwrap());
+        let handles: Vec<_> = handles.collect();
+        let undone = thread::scope(|scope| {
+            let unpersist = |handle: PersistedNamespace| scope.spawn(|| handle.unpersist());
+            let threads: Vec<_> = handles.into_iter().map(unpersist).collect();
+            let results = threads.into_iter().map(|thread| thread.join().unwrap());
+            results
+                .filter(|result| match result {
+                    Ok(()) => true,
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+                        false
+                    }
+                })
+                .count()
+        });
+        assert_eq!(undone, 1);
+        assert!(names(directory.path()).is_empty());
+    }
+    before.assert_unchanged();
+}
+
 fn relative_case() {
     own_world::enter(Namespaces::empty());
     let directory = tempfile::tempdir().unwrap();
@@ -283,6 +324,15 @@ fn relative_case() {
     persisted.namespace().unwrap();
     persisted.unpersist().unwrap();
     assert!(names(directory.path()).is_empty());
+    // Where there is no working directory any more.
+    let path = directory.path().join("directory");
+    fs::create_dir(&path).unwrap();
+    std::env::set_current_dir(&path).unwrap();
+    fs::remove_dir(&path).unwrap();
+    let error = create(NamespaceKind::Uts).persist("file").unwrap_err();
+    assert_eq!(error.step(), &Step::Persist("file".into()));
+    assert!(error.to_string().contains("the path is not absolute"), "{error}");
+    std::env::set_current_dir("/").unwrap();
 }
 
 fn lives_on_case() {
@@ -309,28 +359,6 @@ fn run(program: &str, args: &[&str]) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-}
-
-/// As `taskset` does: only on these processors.
-fn stay_on(processors: &[usize]) {
-    // SAFETY: plain integers, for which zero is a value.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    for processor in processors {
-        // SAFETY: a set on this frame, and one of its numbers.
-        unsafe { libc::CPU_SET(*processor, &mut set) };
-    }
-    // SAFETY: a set of that size.
-    let result = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
-    assert_eq!(result, 0, "{}", io::Error::last_os_error());
-}
-
-fn processors() -> Vec<usize> {
-    // SAFETY: plain integers, for which zero is a value.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: fills a set of that size.
-    assert_eq!(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) }, 0);
-    // SAFETY: a number of the set.
-    (0..1024).filter(|number| unsafe { libc::CPU_ISSET(*number, &set) }).collect()
 }
 
 /// Since Linux 6.18 a mount namespace counts as older than another by a number that depends on the processors that they were

@@ -45,3 +45,26 @@ pub(crate) fn umount(target: &std::path::Path) {
     let result = unsafe { libc::umount2(text.as_ptr(), libc::MNT_DETACH) };
     assert_eq!(result, 0, "umount {target:?}: {}", std::io::Error::last_os_error());
 }
+
+/// As `taskset` does: only on these processors.
+pub(crate) fn stay_on(processors: &[usize]) {
+    // SAFETY: plain integers, for which zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for processor in processors {
+        // SAFETY: a set on this frame, and one of its numbers.
+        unsafe { libc::CPU_SET(*processor, &mut set) };
+    }
+    // SAFETY: a set of that size.
+    let result = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Those that this thread may run on.
+pub(crate) fn processors() -> Vec<usize> {
+    // SAFETY: plain integers, for which zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: fills a set of that size.
+    assert_eq!(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) }, 0);
+    // SAFETY: a number of the set.
+    (0..1024).filter(|number| unsafe { libc::CPU_ISSET(*number, &set) }).collect()
+}
