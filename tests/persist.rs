@@ -232,6 +232,9 @@ fn mounts_case() {
     mount("none", here, "", libc::MS_PRIVATE);
     newer.persist(&file).unwrap().unpersist().unwrap();
     assert!(names(Path::new(here)).is_empty());
+    // A directory that is mounted on could not be removed.
+    umount(Path::new(peer));
+    umount(Path::new(here));
 }
 
 fn gone_case() {
