@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | name kinds | [`Namespaces`] (a set), [`flags`], [`NamespaceKind`] |
 //! | run a program, or a function, in new or existing namespaces | [`Command`], [`Child`], [`Stdio`] |
+//! | say what a program may do | [`Capabilities`] |
 //! | look | [`ProcessNamespaces`], [`NamespaceId`], [`Namespace`] (a handle), [`PidFd`] |
 //! | have a namespace without a process, and keep it by a file | [`Namespace::create`], [`Namespace::create_user`], [`Namespace::persist`], [`PersistedNamespace`] |
 //! | run a closure in other namespaces, on a thread of its own | [`Namespace::run`], [`Scope`] |
@@ -35,7 +36,7 @@
 //! 2. process group; host and domain name; loopback interface;
 //! 3. propagation of mounts; `/proc`;
 //! 4. descriptors; working directory;
-//! 5. groups, group id, user id;
+//! 5. groups, group id, user id, capabilities, no_new_privs;
 //! 6. signal dispositions and mask; `pre_exec` hooks; exec.
 //!
 //! Everything is prepared and checked before the clone. From then on the child only replays it, with raw system calls: no
@@ -64,6 +65,8 @@ compile_error!(
 );
 
 // Elsewhere the one sentence above is all there is to say.
+#[cfg(target_os = "linux")]
+mod capabilities;
 #[cfg(target_os = "linux")]
 mod command;
 #[cfg(target_os = "linux")]
@@ -95,6 +98,7 @@ mod unshare;
 
 #[cfg(target_os = "linux")]
 pub use self::{
+    capabilities::Capabilities,
     command::{Child, Command, Propagation, Stdio},
     error::{Cause, Error, Result, Step},
     id_map::IdRange,

@@ -7,6 +7,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
 
+use super::credentials::Credentials;
 use super::environment::Environment;
 use super::join::Join;
 use super::{Child, Stdio, exec, hook, spawn, stdio};
@@ -36,7 +37,7 @@ use crate::{IdRange, Namespace, Namespaces, PidFd};
 ///
 /// # In the child, in this order
 /// enter, create, id maps, process group, host and domain name, loopback, propagation, `/proc`, descriptors, working directory,
-/// groups, group and user id, signals, `pre_exec` hooks, exec. So paths mean what they mean inside, and names
+/// groups, group and user id, capabilities, no_new_privs, signals, `pre_exec` hooks, exec. So paths mean what they mean inside, and names
 /// in `PATH` are looked for there.
 ///
 /// # Errors
@@ -57,9 +58,7 @@ pub struct Command {
     pub(super) stdin: Option<Stdio>,
     pub(super) stdout: Option<Stdio>,
     pub(super) stderr: Option<Stdio>,
-    pub(super) uid: Option<u32>,
-    pub(super) gid: Option<u32>,
-    pub(super) groups: Option<Vec<u32>>,
+    pub(super) credentials: Credentials,
     pub(super) process_group: Option<i32>,
     pub(super) hooks: Vec<Box<hook::Hook>>,
     pub(super) namespaces: Namespaces,
@@ -152,9 +151,7 @@ impl Command {
             stdin: None,
             stdout: None,
             stderr: None,
-            uid: None,
-            gid: None,
-            groups: None,
+            credentials: Credentials::default(),
             process_group: None,
             hooks: Vec::new(),
             namespaces: Namespaces::empty(),
@@ -246,26 +243,6 @@ impl Command {
     /// Where standard error goes.
     pub fn stderr(&mut self, s: impl Into<Stdio>) -> &mut Self {
         self.stderr = Some(s.into());
-        self
-    }
-
-    /// The user id to run as: an id inside the user namespace that the program is in. Real, effective and saved.
-    ///
-    /// As with std, a caller that is root there also gives up its supplementary groups, unless [`groups`](Self::groups) is called.
-    pub fn uid(&mut self, id: u32) -> &mut Self {
-        self.uid = Some(id);
-        self
-    }
-
-    /// The group id to run as: an id inside the user namespace that the program is in. Real, effective and saved.
-    pub fn gid(&mut self, id: u32) -> &mut Self {
-        self.gid = Some(id);
-        self
-    }
-
-    /// The supplementary groups to run with, in place of the caller's.
-    pub fn groups(&mut self, groups: &[u32]) -> &mut Self {
-        self.groups = Some(groups.to_vec());
         self
     }
 
@@ -492,9 +469,7 @@ impl fmt::Debug for Command {
         show("mount_proc", set(&self.mount_proc));
         show("fds", (!self.fds.is_empty()).then_some(&self.fds as &dyn fmt::Debug));
         show("inherit_fds", self.inherit_fds.then_some(&true as &dyn fmt::Debug));
-        show("uid", set(&self.uid));
-        show("gid", set(&self.gid));
-        show("groups", set(&self.groups));
+        self.credentials.show(&mut show);
         show("process_group", set(&self.process_group));
         let hooks = self.hooks.len();
         show("pre_exec", (hooks > 0).then_some(&hooks as &dyn fmt::Debug));

@@ -66,6 +66,7 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
     let closing = if command.inherit_fds { Closing::Nothing } else { Closing::OthersAtExec };
     let mut rest = Vec::new();
     materials.set_up(&mut rest, closing);
+    materials.credentials(&mut rest, false);
     rest.push(Op::Unblock);
     let without_hooks = code.hooks.is_empty();
     for hook in &mut code.hooks {

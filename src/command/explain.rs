@@ -77,6 +77,7 @@ impl Materials<'_> {
             Op::Groups(_) | Op::DropGroups { .. } => self.of_groups(error),
             Op::Gid(_) => self.of_ids(error, "CAP_SETGID"),
             Op::Uid(_) => self.of_ids(error, "CAP_SETUID"),
+            Op::Capabilities(change) => self.of_capabilities(error, *change),
             Op::PreExec(_) if errno == 0 => self.failing(op).because("it panicked"),
             Op::Exec(_) => self.not_executed(error),
             _ => error,
@@ -89,6 +90,9 @@ impl Materials<'_> {
         let created = command.get_namespaces();
         match op {
             Op::Enter { fd, .. } | Op::EnterProcess { fd, .. } => self.joins.entering(*fd),
+            Op::Dumpable(_) if !self.joins.kinds.contains(Namespaces::USER) => {
+                Error::new(Step::Capabilities).on("(guarding the memory)")
+            }
             Op::Dumpable(_) => {
                 Error::new(Step::EnterProcess(self.joins.kinds)).on("(guarding the memory)")
             }
@@ -121,6 +125,8 @@ impl Materials<'_> {
             Op::DropGroups { .. } => Error::new(Step::Groups).on("[]"),
             Op::Gid(gid) => Error::new(Step::Gid).on(gid.to_string()),
             Op::Uid(uid) => Error::new(Step::Uid).on(uid.to_string()),
+            Op::Capabilities(change) => self.changing_capabilities(*change),
+            Op::NoNewPrivs => Error::new(Step::NoNewPrivs),
             Op::Dispositions | Op::Unblock => Error::new(Step::Signal).on("dispositions and mask"),
             Op::PreExec(_) => Error::new(Step::PreExec),
             Op::Exec(_) => Error::new(Step::Exec(command.get_program().into())),
@@ -148,29 +154,6 @@ impl Materials<'_> {
             return self.refused(error, NamespaceKind::Mount);
         }
         diagnose(error)
-    }
-
-    fn of_groups(&self, error: Error) -> Error {
-        let inside = (self.command.get_namespaces() | self.joins.kinds).contains(Namespaces::USER);
-        match error.raw_os_error() {
-            Some(libc::EPERM) if inside => error.caused_by(Cause::MissingCapability).because(
-                "setgroups(2) is denied in this user namespace for good, as the kernel demands of a gid_map that was written \
-                 without CAP_SETGID over the namespace around: keep the groups, or have it created by root",
-            ),
-            _ => self.of_ids(error, "CAP_SETGID"),
-        }
-    }
-
-    fn of_ids(&self, error: Error, capability: &str) -> Error {
-        match error.raw_os_error() {
-            Some(libc::EINVAL) => error.because(
-                "that id has no mapping in the user namespace of the program: give it one",
-            ),
-            Some(libc::EPERM) => error.caused_by(Cause::MissingCapability).because(format!(
-                "an id that is not the caller's own takes {capability}: run as root"
-            )),
-            _ => error,
-        }
     }
 
     fn not_executed(&self, error: Error) -> Error {

@@ -3,6 +3,7 @@
 mod builder;
 mod child;
 mod create;
+mod credentials;
 mod dumpable;
 mod environment;
 mod exec;

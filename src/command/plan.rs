@@ -371,6 +371,8 @@ impl<'a> Materials<'a> {
             (false, _, false) => Closing::OthersAtExec,
         };
         self.set_up(&mut ops, closing);
+        let guard = !program_in_copy && self.command.credentials.exposes_memory();
+        self.credentials(&mut ops, guard);
         // A copy may take signals at once, and what its hooks make of them stays.
         ops.extend([Op::Dispositions, Op::Unblock]);
         if has_function && self.command.environment.is_changed() {
@@ -393,8 +395,9 @@ impl<'a> Materials<'a> {
             // Exec makes it the exit signal of a program; a function's process has to have it from the start.
             first.exit_signal = libc::SIGCHLD;
         }
-        let changes_ids = self.command.uid.is_some() || self.command.gid.is_some();
-        let clears_dumpable = (guarded && !join_in_copy) || (changes_ids && !program_in_copy);
+        let changes_ids = self.command.credentials.changes_ids();
+        let clears_dumpable =
+            (guarded && !join_in_copy) || (changes_ids && !program_in_copy) || guard;
         Plan { first, ops, clears_dumpable }
     }
 
@@ -418,7 +421,7 @@ impl<'a> Materials<'a> {
         ops.extend(self.joins.ops());
     }
 
-    /// From the namespaces to the credentials.
+    /// From the namespaces to the working directory.
     pub(super) fn set_up(&self, ops: &mut Vec<Op<'a>>, closing: Closing) {
         let command = self.command;
         let created = command.namespaces;
@@ -449,19 +452,6 @@ impl<'a> Materials<'a> {
         self.descriptors(ops, closing);
         if let Some(directory) = &self.prepared.directory {
             ops.push(Op::Chdir(directory));
-        }
-        if let Some(groups) = &command.groups {
-            ops.push(Op::Groups(groups));
-        }
-        if let Some(gid) = command.gid {
-            ops.push(Op::Gid(gid));
-        }
-        if let Some(uid) = command.uid {
-            if command.groups.is_none() {
-                let in_user_namespace = (created | self.joins.kinds).contains(Namespaces::USER);
-                ops.push(Op::DropGroups { may_be_denied: in_user_namespace });
-            }
-            ops.push(Op::Uid(uid));
         }
     }
 

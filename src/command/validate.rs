@@ -10,10 +10,6 @@ use crate::{Namespaces, id_map};
 
 /// The kernel's `__NEW_UTS_LEN`.
 const MAX_NAME: usize = 64;
-/// The kernel's `NGROUPS_MAX`.
-const MAX_GROUPS: usize = 65_536;
-/// To the kernel "leave it as it is", and so no id.
-const NO_ID: u32 = u32::MAX;
 
 pub(super) fn validate(command: &Command) -> Result<()> {
     command.namespaces.validate()?;
@@ -149,23 +145,7 @@ fn texts(command: &Command) -> Result<()> {
 }
 
 fn ids(command: &Command) -> Result<()> {
-    let uid = command.uid.map(|id| ("user", id));
-    let gid = command.gid.map(|id| ("group", id));
-    let groups = command.groups.iter().flatten().map(|id| ("supplementary group", *id));
-    for (what, id) in uid.into_iter().chain(gid).chain(groups) {
-        if id == NO_ID {
-            return Err(Error::invalid(format!(
-                "{id} is no {what} id: they are 0 to {}",
-                NO_ID - 1
-            )));
-        }
-    }
-    let groups = command.groups.as_ref().map_or(0, Vec::len);
-    if groups > MAX_GROUPS {
-        return Err(Error::invalid(format!(
-            "{groups} supplementary groups are too many: the kernel takes {MAX_GROUPS}"
-        )));
-    }
+    command.credentials.validate()?;
     match command.process_group {
         Some(group) if group < 0 => Err(Error::invalid(format!(
             "{group} is no process group: give the id of one, or 0 for a new one"

@@ -14,6 +14,7 @@ use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
 
+use super::capset::Change;
 use super::clone::{CLONE_NEWTIME, Spec, clone};
 use super::id_map::Map;
 use super::shared::{Shared, state};
@@ -34,7 +35,8 @@ pub(crate) enum Op<'a> {
     Enter { fd: RawFd, kind: c_int },
     /// setns(2) with a pidfd.
     EnterProcess { fd: RawFd, set: c_int },
-    /// prctl(2): whether those in the user namespace that is entered may look into this memory, which is the caller's or a copy.
+    /// prctl(2): whether others of its user, or those in the user namespace that is entered, may look into this memory, which is the
+    /// caller's or a copy.
     Dumpable(bool),
     /// clone(2): the rest is done by a new process, and this one goes.
     Hop(Spec),
@@ -77,6 +79,10 @@ pub(crate) enum Op<'a> {
     Gid(u32),
     /// setresuid(2).
     Uid(u32),
+    /// capset(2) and its kin.
+    Capabilities(Change),
+    /// prctl(2).
+    NoNewPrivs,
     /// sigaction(2): every disposition the default.
     Dispositions,
     /// sigprocmask(2): no signal blocked. In a child only after [`Op::Dispositions`].
@@ -258,6 +264,8 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         Op::Uid(id) => {
             done(call(ids::SETRESUID, [*id as usize, *id as usize, *id as usize, 0, 0, 0]))
         }
+        Op::Capabilities(change) => change.make(),
+        Op::NoNewPrivs => prctl::set_no_new_privs(),
         Op::Dispositions => default_dispositions(),
         Op::Unblock => super::signal::set_mask(&super::signal::EMPTY),
         Op::Environment(envp) => {

@@ -6,6 +6,7 @@
 
 pub(crate) mod bind;
 mod capget;
+pub(crate) mod capset;
 pub(crate) mod child;
 pub(crate) mod clone;
 pub(crate) mod close_range;
@@ -32,4 +33,4 @@ mod syscall;
 pub(crate) mod unshare;
 pub(crate) mod wait;
 
-pub(crate) use capget::capabilities;
+pub(crate) use capget::{bounding_set, capabilities};

@@ -19,3 +19,16 @@ pub(crate) fn dumpable() -> Option<u32> {
 pub(crate) fn set_dumpable(value: u32) {
     let _ = prctl(libc::PR_SET_DUMPABLE, value as usize);
 }
+
+/// `PR_SET_NO_NEW_PRIVS`. May run between clone and exec.
+pub(super) fn set_no_new_privs() -> Result<(), Errno> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
+}
+
+/// `PR_GET_SECUREBITS`: whether the calling thread's permitted capabilities outlive a change of its user id from root to others.
+pub(crate) fn retains_capabilities() -> bool {
+    const SECBIT_NO_SETUID_FIXUP: usize = 1 << 2;
+    const SECBIT_KEEP_CAPS: usize = 1 << 4;
+    prctl(libc::PR_GET_SECUREBITS, 0)
+        .is_ok_and(|bits| bits & (SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS) != 0)
+}
