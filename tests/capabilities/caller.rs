@@ -6,6 +6,61 @@ use std::time::{Duration, Instant};
 
 use crate::device::*;
 
+pub(crate) fn own_keeps() -> i32 {
+    // SAFETY: asks for a number.
+    unsafe { libc::prctl(libc::PR_GET_KEEPCAPS) }
+}
+
+/// The caller keeps its own over a change of ids: outside a user namespace the program would do so too, without a word.
+pub(crate) fn keeping_case() {
+    prctl(libc::PR_SET_KEEPCAPS, 1, [0; 3]);
+    for set in samples(held()) {
+        let exactly = Sets::exactly(set);
+        assert_eq!(Sets::inside(|it| it.capabilities(set).uid(OTHER)), exactly);
+        let range = IdRange { inside: 0, outside: 0, count: 70_000 };
+        let inside = Sets::inside(|it| {
+            let it = it.namespaces(Namespaces::USER).uid_map([range]).gid_map([range]);
+            it.capabilities(set).uid(OTHER)
+        });
+        assert_eq!(inside, exactly);
+        let mut function = Command::from_fn(own_keeps);
+        let status = function.uid(OTHER).capabilities(set).status().expect("it runs");
+        assert_eq!(status.code(), Some(1), "as the caller has it");
+    }
+    assert_eq!(own_keeps(), 1);
+}
+
+/// Somebody who is not root, with all that root has permitted, and nothing of it effective.
+pub(crate) fn other_with_all_case() {
+    prctl(libc::PR_SET_KEEPCAPS, 1, [0; 3]);
+    become_other();
+    assert_eq!(Sets::own().effective, 0);
+    assert!(held().contains(Capabilities::SETPCAP));
+    for set in samples(held()) {
+        assert_eq!(Sets::inside(|it| it.capabilities(set)), Sets::exactly(set));
+    }
+    let own = Sets::own();
+    let kept = Sets::inside(|it| it.keep_capabilities(true));
+    assert_eq!((kept.ambient, kept.effective), (own.permitted, own.permitted));
+    // Its map files are root's otherwise.
+    prctl(libc::PR_SET_DUMPABLE, 1, [0; 3]);
+    for set in samples(all()) {
+        let inside = Sets::inside(|it| it.namespaces(Namespaces::USER).capabilities(set));
+        assert_eq!(inside, Sets::exactly(set));
+    }
+    assert_eq!(own_state(), (own, 1 << 4, 1));
+}
+
+/// What the caller cannot gain its programs cannot either, and have what they are given all the same.
+pub(crate) fn quiet_caller_case() {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1, [0; 3]);
+    for set in samples(held()) {
+        let exactly = Sets { no_new_privs: true, ..Sets::exactly(set) };
+        assert_eq!(Sets::inside(|it| it.capabilities(set).no_new_privs(false)), exactly);
+        assert_eq!(Sets::inside(|it| it.capabilities(set).uid(OTHER)), exactly);
+    }
+}
+
 pub(crate) fn nothing_to_drop_case() {
     bound(all());
     become_other();
@@ -86,22 +141,21 @@ pub(crate) fn stays_case() {
 /// While a child with fewer capabilities runs on this memory, those who may trace it must not get at that. Nothing stops the
 /// child at that moment, so it is looked for in many.
 pub(crate) fn closed_case() {
-    let (seen, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (seen, start) = (AtomicBool::new(false), Instant::now());
+    let goes_on = || !seen.load(SeqCst) && start.elapsed() < Duration::from_secs(30);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !done.load(SeqCst) {
+            while goes_on() {
                 // SAFETY: asks for a number.
                 if unsafe { libc::prctl(libc::PR_GET_DUMPABLE) } == 0 {
                     seen.store(true, SeqCst);
                 }
             }
         });
-        let start = Instant::now();
-        while !seen.load(SeqCst) && start.elapsed() < Duration::from_secs(30) {
+        while goes_on() {
             let mut command = Command::new("true");
             command.capabilities(Capabilities::KILL).status().expect("it runs");
         }
-        done.store(true, SeqCst);
     });
     assert!(seen.load(SeqCst), "the memory was never closed");
     assert_eq!(own_state().2, 1);
