@@ -59,6 +59,16 @@ fn flags(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(6)?.parse().ok()
 }
 
+/// Whether the process of this `/proc/<pid>/stat`, a child, still has the memory that it was cloned with: it has neither got its own by
+/// exec, nor ended.
+pub(crate) fn has_first_memory(stat: &str) -> bool {
+    /// `PF_FORKNOEXEC`
+    const NOT_EXECUTED: u64 = 0x40;
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    let ended = matches!(state, Some('Z' | 'X'));
+    !ended && flags(stat).is_some_and(|flags| flags & NOT_EXECUTED != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +77,14 @@ mod tests {
     fn the_flags_are_found_behind_any_name() {
         assert_eq!(flags("7 (a) b ) S 1 7 7 0 -1 4194304 123 0"), Some(4_194_304));
         assert_eq!(flags("7 (a"), None);
+    }
+
+    #[test]
+    fn a_child_has_its_first_memory_until_exec_or_its_end() {
+        assert!(has_first_memory("7 (Z) Z) R 1 7 7 0 -1 4194368 123 0"));
+        assert!(!has_first_memory("7 (a) R 1 7 7 0 -1 4194304 123 0"));
+        assert!(!has_first_memory("7 (a) Z 1 7 7 0 -1 4194372 123 0"));
+        assert!(!has_first_memory(""));
     }
 
     #[test]

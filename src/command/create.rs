@@ -61,7 +61,7 @@ impl<'a> Materials<'a> {
         }
         ops.extend([Op::OpenNamespace(kind), Op::End]);
         let first = first.expect("the process is one of them");
-        Plan { first, ops, clears_dumpable: false }
+        Plan { first, ops, clears_dumpable: false, executes: false }
     }
 }
 

@@ -162,7 +162,7 @@ impl Credentials {
         show("uid", self.uid.as_ref().map(|id| id as _));
         show("gid", self.gid.as_ref().map(|id| id as _));
         show("groups", self.groups.as_ref().map(|groups| groups as _));
-        let capabilities = self.capabilities.map(|only| only.to_string());
+        let capabilities = self.capabilities.map(|only| named(only.bits()));
         show("capabilities", capabilities.as_ref().map(|only| only as _));
         show("keep_capabilities", self.keep_capabilities.then_some(&true as _));
         show("no_new_privs", self.no_new_privs.then_some(&true as _));

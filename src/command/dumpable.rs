@@ -7,10 +7,11 @@
 //! one sort wait for those of the other that came before them.
 #![forbid(unsafe_code)]
 
-use std::process;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{fs, process, thread};
 
-use crate::sys;
+use crate::{sys, threads};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Sort {
@@ -95,6 +96,18 @@ impl Dumpable {
             state.clearing += 1;
         }
         Self { ticket, sort }
+    }
+}
+
+/// Waits until a program has memory of its own: exec wakes its caller a moment before, and one that may trace the program could
+/// then reach through it what it may not reach in the caller. Without /proc nobody can tell, nor reach it that way.
+pub(super) fn wait_for_exec(process: u32) {
+    let stat = format!("/proc/{process}/stat");
+    let start = Instant::now();
+    while fs::read_to_string(&stat).is_ok_and(|stat| threads::has_first_memory(&stat))
+        && start.elapsed() < Duration::from_secs(1)
+    {
+        thread::yield_now();
     }
 }
 

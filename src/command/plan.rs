@@ -287,6 +287,8 @@ pub(super) struct Plan<'a> {
     pub(super) ops: Vec<Op<'a>>,
     /// A child that shares the caller's memory has the dumpable flag cleared.
     pub(super) clears_dumpable: bool,
+    /// The last process becomes a program, with memory of its own.
+    pub(super) executes: bool,
 }
 
 const CAP_DAC_OVERRIDE: u64 = 1 << 1;
@@ -398,7 +400,7 @@ impl<'a> Materials<'a> {
         let changes_ids = self.command.credentials.changes_ids();
         let clears_dumpable =
             (guarded && !join_in_copy) || (changes_ids && !program_in_copy) || guard;
-        Plan { first, ops, clears_dumpable }
+        Plan { first, ops, clears_dumpable, executes: !has_function }
     }
 
     /// Whether the caller's memory is closed to others of its user while the child, in a new user namespace, shares it.

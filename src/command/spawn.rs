@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 use std::{process, thread};
 
 use super::child::{Child, Handle};
-use super::dumpable::Dumpable;
+use super::dumpable::{self, Dumpable};
 use super::hook::Code;
 use super::join::Way;
 use super::plan::{MapFiles, Maps, Materials, Plan, Supplies};
@@ -101,9 +101,9 @@ pub(super) fn carry_out(
     closed: bool,
 ) -> Result<Program> {
     let user = materials.joins.user_op();
-    let Plan { first, mut ops, clears_dumpable } = plan;
+    let Plan { first, mut ops, clears_dumpable, executes } = plan;
     let maps = materials.prepared.maps.as_ref();
-    let mut dumpable = match maps {
+    let mut flag = match maps {
         _ if closed => Some(Dumpable::cleared()),
         // A child with maps inside an entered user namespace has a copy of the memory, and a flag of its own.
         Some(_) if user.is_none() => Some(Dumpable::mapping()),
@@ -121,9 +121,9 @@ pub(super) fn carry_out(
         if closed {
             return Ok(());
         }
-        dumpable = None;
+        flag = None;
         if clears_dumpable {
-            dumpable = Some(Dumpable::clearing());
+            flag = Some(Dumpable::clearing());
         }
         Ok(())
     };
@@ -131,6 +131,13 @@ pub(super) fn carry_out(
         Some(_) => sys::spawn::spawn(first, &mut ops, Some(&mut help)),
         None => sys::spawn::spawn::<Error>(first, &mut ops, None),
     };
+    if let (Ok(program), true) = (&result, executes && (closed || clears_dumpable)) {
+        let known = !materials.joins.numbers_differ(materials.command.namespaces);
+        let number = number_in_proc(program.pidfd.as_fd(), known.then_some(program.pid));
+        if let Ok(number) = number {
+            dumpable::wait_for_exec(number);
+        }
+    }
     result.map_err(|failure| materials.explain(&ops, failure))
 }
 
