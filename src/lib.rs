@@ -90,6 +90,8 @@ mod scope;
 #[cfg(target_os = "linux")]
 mod setns;
 #[cfg(target_os = "linux")]
+mod subid;
+#[cfg(target_os = "linux")]
 mod sys;
 #[cfg(target_os = "linux")]
 mod threads;

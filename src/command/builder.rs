@@ -10,9 +10,9 @@ use std::process::{ExitStatus, Output};
 use super::credentials::Credentials;
 use super::environment::Environment;
 use super::join::Join;
-use super::{Child, Stdio, exec, hook, spawn, stdio};
+use super::{Child, Stdio, exec, hook, maps, spawn, stdio};
 use crate::error::{Error, Result};
-use crate::{IdRange, Namespace, Namespaces, PidFd};
+use crate::{Namespace, Namespaces, PidFd};
 
 /// A program to run, as [`std::process::Command`] has it: same names, same meaning; and the namespaces to run it in.
 ///
@@ -63,9 +63,7 @@ pub struct Command {
     pub(super) hooks: Vec<Box<hook::Hook>>,
     pub(super) namespaces: Namespaces,
     pub(super) joins: Vec<Join>,
-    pub(super) map: Option<MapPolicy>,
-    pub(super) uid_map: Option<Vec<IdRange>>,
-    pub(super) gid_map: Option<Vec<IdRange>>,
+    pub(super) maps: maps::Settings,
     pub(super) hostname: Option<OsString>,
     pub(super) domainname: Option<OsString>,
     pub(super) loopback: Option<bool>,
@@ -73,17 +71,6 @@ pub struct Command {
     pub(super) mount_proc: Option<bool>,
     pub(super) fds: Vec<(RawFd, OwnedFd)>,
     pub(super) inherit_fds: bool,
-}
-
-/// Which ids a new user namespace has, unless ranges are given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MapPolicy {
-    /// The caller's own as itself.
-    Current,
-    /// The caller's own as 0.
-    Root,
-    /// None.
-    Unmapped,
 }
 
 /// How mounts and unmounts spread between this mount namespace and those it was copied from: mount_namespaces(7).
@@ -156,9 +143,7 @@ impl Command {
             hooks: Vec::new(),
             namespaces: Namespaces::empty(),
             joins: Vec::new(),
-            map: None,
-            uid_map: None,
-            gid_map: None,
+            maps: maps::Settings::default(),
             hostname: None,
             domainname: None,
             loopback: None,
@@ -353,42 +338,6 @@ impl Command {
         self
     }
 
-    /// Maps the caller's user and group id to themselves: the default when `USER` is created. Of the `map_*` calls and
-    /// [`leave_unmapped`](Self::leave_unmapped) the last one counts.
-    pub fn map_current_user(&mut self) -> &mut Self {
-        self.map = Some(MapPolicy::Current);
-        self
-    }
-
-    /// Maps the caller's user and group id to 0 inside.
-    pub fn map_root_user(&mut self) -> &mut Self {
-        self.map = Some(MapPolicy::Root);
-        self
-    }
-
-    /// Maps nothing: every id shows as overflow (65534) inside.
-    pub fn leave_unmapped(&mut self) -> &mut Self {
-        self.map = Some(MapPolicy::Unmapped);
-        self
-    }
-
-    /// Maps these user ids, in place of what the calls above say of users. At least one range, 340 at most; they may
-    /// not overlap.
-    ///
-    /// Ids other than the caller's own take CAP_SETUID over the namespace around.
-    pub fn uid_map(&mut self, ranges: impl IntoIterator<Item = IdRange>) -> &mut Self {
-        self.uid_map = Some(ranges.into_iter().collect());
-        self
-    }
-
-    /// Maps these group ids, in place of what the calls above say of groups. Otherwise as [`uid_map`](Self::uid_map), with CAP_SETGID.
-    ///
-    /// Without CAP_SETGID the kernel demands that setgroups(2) is denied inside for good, and then so it is.
-    pub fn gid_map(&mut self, ranges: impl IntoIterator<Item = IdRange>) -> &mut Self {
-        self.gid_map = Some(ranges.into_iter().collect());
-        self
-    }
-
     /// The host name inside, of 64 bytes at most. Needs `UTS`.
     pub fn hostname(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
         self.hostname = Some(name.as_ref().to_owned());
@@ -459,9 +408,7 @@ impl fmt::Debug for Command {
         let namespaces = self.namespaces.to_string();
         show("namespaces", (!self.namespaces.is_empty()).then_some(&namespaces as &dyn fmt::Debug));
         show("enter", (!self.joins.is_empty()).then_some(&self.joins as &dyn fmt::Debug));
-        show("map", set(&self.map));
-        show("uid_map", set(&self.uid_map));
-        show("gid_map", set(&self.gid_map));
+        self.maps.show(&mut show);
         show("hostname", set(&self.hostname));
         show("domainname", set(&self.domainname));
         show("loopback", set(&self.loopback));

@@ -104,6 +104,14 @@ impl Child {
         Ok(Output { status, stdout, stderr })
     }
 
+    /// Reads what it writes to standard error to its end, and waits for its end. No status: that is lost, because SIGCHLD is ignored or
+    /// somebody else has waited for it.
+    pub(super) fn stderr_and_status(mut self) -> io::Result<(Vec<u8>, Option<ExitStatus>)> {
+        drop(self.stdin.take());
+        let (_, stderr) = read_both(self.stdout.take(), self.stderr.take())?;
+        Ok((stderr, self.handle.wait().ok()))
+    }
+
     /// Sends it a signal: never to another process that got its number.
     ///
     /// # Errors

@@ -150,6 +150,10 @@ impl Credentials {
         self.uid.is_some() || self.gid.is_some()
     }
 
+    pub(super) fn sets_groups(&self) -> bool {
+        self.groups.is_some()
+    }
+
     /// The child will have fewer capabilities than the caller: others of the caller's user, who may not trace the caller, may trace
     /// the child then, and reach through it what memory the two share.
     pub(super) fn exposes_memory(&self) -> bool {

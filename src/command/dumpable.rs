@@ -5,6 +5,9 @@
 //! caller's memory through it. It has to be put back afterwards. While it is clear an ordinary user's id maps cannot be
 //! written, for the files below `/proc/<pid>` are then root's. So the two do not happen at the same time: spawns of the
 //! one sort wait for those of the other that came before them.
+//!
+//! A caller that has changed its ids, or has closed its memory itself, has the flag clear all the time. Then it is set for as long as
+//! it takes to open the files, or for `newuidmap` to write them ([`Dumpable::raised`]), and cleared again.
 #![forbid(unsafe_code)]
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,10 +34,26 @@ struct State {
     clearing: usize,
     /// What the flag was before the first of those.
     before: Option<u32>,
+    /// How many need it set at the moment, and what it was before the first of those.
+    raised: usize,
+    lower: Option<u32>,
 }
 
-static STATE: Mutex<State> =
-    Mutex::new(State { process: 0, next: 0, queue: Vec::new(), clearing: 0, before: None });
+impl State {
+    const fn new(process: u32) -> Self {
+        Self {
+            process,
+            next: 0,
+            queue: Vec::new(),
+            clearing: 0,
+            before: None,
+            raised: 0,
+            lower: None,
+        }
+    }
+}
+
+static STATE: Mutex<State> = Mutex::new(State::new(0));
 static CHANGED: Condvar = Condvar::new();
 
 /// A spawn that uses the flag, until this is dropped.
@@ -65,16 +84,16 @@ impl Dumpable {
         clearing
     }
 
+    /// Runs `with` while the flag is set, which takes no more than the moments it is needed.
+    pub(super) fn raised<T>(&self, with: impl FnOnce() -> T) -> T {
+        let _raised = Raised::new();
+        with()
+    }
+
     fn queue(sort: Sort) -> Self {
         let mut state = state();
         if state.process != process::id() {
-            *state = State {
-                process: process::id(),
-                next: 0,
-                queue: Vec::new(),
-                clearing: 0,
-                before: None,
-            };
+            *state = State::new(process::id());
         }
         let ticket = state.next;
         state.next += 1;
@@ -108,6 +127,45 @@ pub(super) fn wait_for_exec(process: u32) {
         && start.elapsed() < Duration::from_secs(1)
     {
         thread::yield_now();
+    }
+}
+
+/// The flag as it is when no spawn is at work on it.
+pub(super) fn settled() -> Option<u32> {
+    let state = state();
+    let own = state.process == process::id();
+    match () {
+        () if own && state.clearing > 0 => state.before,
+        () if own && state.raised > 0 => state.lower,
+        () => sys::prctl::dumpable(),
+    }
+}
+
+/// The flag is set, until the last of these is dropped.
+struct Raised;
+
+impl Raised {
+    fn new() -> Self {
+        let mut state = state();
+        if state.raised == 0 {
+            state.lower = sys::prctl::dumpable();
+        }
+        state.raised += 1;
+        if sys::prctl::dumpable() != Some(1) {
+            sys::prctl::set_dumpable(1);
+        }
+        Self
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        let mut state = state();
+        state.raised -= 1;
+        if state.raised == 0 && state.lower.is_some_and(|before| before != 1) {
+            // Where it was 2, which cannot be set, 0 says nearly the same.
+            sys::prctl::set_dumpable(0);
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::process;
 
 use super::hook::Code;
 use super::join::Way;
-use super::plan::{Closing, MapFiles, Supplies};
+use super::maps::MapFiles;
+use super::plan::{Closing, Supplies};
 use super::spawn::may_enter_one_by_one;
 use super::stdio::Default;
 use super::{Command, validate};
@@ -55,12 +56,24 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
     let mut map = Vec::new();
     let mut map_steps = Vec::new();
     let maps = &materials.prepared.maps;
+    let flag = sys::prctl::dumpable();
+    let closed = maps.is_some() && flag != Some(1);
     if let Some(maps) = maps {
+        maps.check_without_helper()?;
         map.push(Op::AwaitMaps { caller: materials.caller.unwrap_or(-1) });
         map_steps.push(Step::UidMap);
+        // The files are root's while that is clear.
+        if closed {
+            map.push(Op::Dumpable(true));
+            map_steps.push(Step::UidMap);
+        }
         for (step, file) in maps.files(&files) {
             map.push(Op::WriteMap(file));
             map_steps.push(step);
+        }
+        if closed {
+            map.push(Op::Dumpable(false));
+            map_steps.push(Step::UidMap);
         }
     }
     let closing = if command.inherit_fds { Closing::Nothing } else { Closing::OthersAtExec };
@@ -78,13 +91,16 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
     let saved = sys::fcntl::Saved::save(&materials.targets(), materials.numbers);
     let (part, failure) =
         sys::spawn::replace_self(Replacement { enter: &mut enter, map: &mut map, rest: &mut rest });
+    if closed {
+        sys::prctl::set_dumpable(0);
+    }
     saved.restore();
     inheritable.restore();
     Ok(match (part, failure) {
         (Part::Enter, Failure::Op(place, errno)) => materials.failed(&enter[place], errno),
         (Part::Rest, Failure::Op(place, errno)) => materials.failed(&rest[place], errno),
         (Part::Map, Failure::Op(place, errno)) => match maps {
-            Some(maps) => maps.failed(map_steps[place].clone(), errno),
+            Some(maps) => maps.failed(map_steps[place].clone(), errno, false),
             None => Error::new(Step::UidMap).errno(errno),
         },
         (_, Failure::Clone(errno)) => {

@@ -10,6 +10,7 @@ mod exec;
 mod explain;
 mod hook;
 mod join;
+mod maps;
 mod plan;
 mod spawn;
 mod stdio;

@@ -2,22 +2,20 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::{CString, OsStr, c_char, c_ulong};
-use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::{process, ptr};
 
-use super::builder::MapPolicy;
 use super::hook::Code;
 use super::join::{Joins, Way};
+use super::maps::Maps;
 use super::stdio::{Default, Streams};
-use super::{Command, Propagation, validate};
-use crate::error::{Error, Result, Step};
+use super::{Command, Propagation, dumpable, validate};
+use crate::error::{Error, Result};
 use crate::sys::child::{Exec, Op};
 use crate::sys::clone::{CLONE_CLEAR_SIGHAND, Spec};
-use crate::sys::id_map::{Inside, Map, Text};
-use crate::{IdRange, Namespaces, diagnose, id_map, sys};
+use crate::{Namespaces, sys};
 
 /// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
 pub(super) struct Prepared {
@@ -48,24 +46,6 @@ impl Texts {
     }
 }
 
-/// The id maps to write.
-#[derive(Clone, Debug)]
-pub(super) struct Maps {
-    uid: Side,
-    gid: Side,
-}
-
-/// One of the two files.
-#[derive(Clone, Debug)]
-struct Side {
-    /// Empty for no map.
-    text: String,
-    /// The default, for a namespace inside one that is entered: the id has another number there.
-    own_inside: Option<Inside>,
-    /// It maps the caller's own id and no other.
-    own_only: bool,
-}
-
 /// Text without NUL, which was checked.
 fn c_string(text: &OsStr) -> Result<CString> {
     CString::new(text.as_bytes())
@@ -86,7 +66,7 @@ impl Prepared {
             directory: directory.map(|directory| c_string(directory.as_os_str())).transpose()?,
             hostname: command.hostname.as_deref().map(|name| name.as_bytes().to_vec()),
             domainname: command.domainname.as_deref().map(|name| name.as_bytes().to_vec()),
-            maps: maps(command, joined),
+            maps: Maps::new(command, joined)?,
         })
     }
 
@@ -125,95 +105,6 @@ fn candidates(program: &OsStr, path: &OsStr) -> Result<Vec<CString>> {
             c_string(OsStr::from_bytes(&full))
         })
         .collect()
-}
-
-fn maps(command: &Command, joined: Namespaces) -> Option<Maps> {
-    if !command.namespaces.contains(Namespaces::USER) {
-        return None;
-    }
-    let (uid, gid) = sys::process::effective_ids();
-    let side = |ranges: &Option<Vec<IdRange>>, id: u32| {
-        let inside = match command.map {
-            None | Some(MapPolicy::Current) => Some(Inside::Same),
-            Some(MapPolicy::Root) => Some(Inside::Root),
-            Some(MapPolicy::Unmapped) => None,
-        };
-        let default = inside.map(|inside| IdRange {
-            inside: if inside == Inside::Root { 0 } else { id },
-            outside: id,
-            count: 1,
-        });
-        let given = ranges.as_deref();
-        let ranges = given.unwrap_or(default.as_slice());
-        Side {
-            text: id_map::text(ranges),
-            own_inside: inside.filter(|_| given.is_none() && joined.contains(Namespaces::USER)),
-            own_only: matches!(ranges, [range] if range.outside == id && range.count == 1),
-        }
-    };
-    let maps = Maps { uid: side(&command.uid_map, uid), gid: side(&command.gid_map, gid) };
-    (!maps.uid.text.is_empty() || !maps.gid.text.is_empty()).then_some(maps)
-}
-
-/// The paths of a process's map files.
-pub(super) struct MapFiles {
-    uid_map: CString,
-    gid_map: CString,
-    setgroups: CString,
-}
-
-impl MapFiles {
-    /// Of the process that /proc shows under this name.
-    pub(super) fn of(process: impl fmt::Display) -> Result<Self> {
-        let file = |name: &str| c_string(OsStr::new(&format!("/proc/{process}/{name}")));
-        Ok(Self {
-            uid_map: file("uid_map")?,
-            gid_map: file("gid_map")?,
-            setgroups: file("setgroups")?,
-        })
-    }
-}
-
-impl Maps {
-    /// What is to be written, in order.
-    pub(super) fn files<'a>(
-        &'a self,
-        files: &'a MapFiles,
-    ) -> impl Iterator<Item = (Step, Map<'a>)> {
-        let gid = Map {
-            path: &files.gid_map,
-            text: self.gid.own_inside.map_or(Text::Lines(self.gid.text.as_bytes()), Text::OwnGroup),
-            setgroups: Some(&files.setgroups),
-        };
-        let uid = Map {
-            path: &files.uid_map,
-            text: self.uid.own_inside.map_or(Text::Lines(self.uid.text.as_bytes()), Text::OwnUser),
-            setgroups: None,
-        };
-        let (gid, uid) = ((&self.gid, Step::GidMap, gid), (&self.uid, Step::UidMap, uid));
-        [gid, uid]
-            .into_iter()
-            .filter(|(side, ..)| !side.text.is_empty())
-            .map(|(_, step, map)| (step, map))
-    }
-
-    /// Writes them, from the caller's side.
-    pub(super) fn write(&self, files: &MapFiles) -> Result<()> {
-        for (step, map) in self.files(files) {
-            map.write().map_err(|errno| self.failed(step, errno.0))?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn failed(&self, step: Step, errno: i32) -> Error {
-        let side = if step == Step::UidMap { &self.uid } else { &self.gid };
-        let operand = match side.own_inside {
-            Some(_) => "(of the own id)".to_owned(),
-            None => format!("{:?}", side.text.trim_end()),
-        };
-        let error = Error::new(step).on(operand).errno(errno);
-        diagnose::mapping(error, side.own_only)
-    }
 }
 
 /// What is looked up, opened and prepared for one spawn or exec.
@@ -356,7 +247,9 @@ impl<'a> Materials<'a> {
         }
         if self.prepared.maps.is_some() {
             let wait = Op::AwaitMaps { caller: self.caller.unwrap_or(-1) };
-            match exposed {
+            // A copy has a flag of its own, and its files are root's while that is clear, as the caller's may be of old.
+            let closed_copy = program_in_copy && dumpable::settled() != Some(1);
+            match exposed || closed_copy {
                 true => ops.extend([Op::Dumpable(true), wait, Op::Dumpable(false)]),
                 false => ops.push(wait),
             }

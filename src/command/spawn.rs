@@ -1,23 +1,21 @@
 //! The caller's side: what happens before the clone, beside the child, and after.
 #![forbid(unsafe_code)]
 
-use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{process, thread};
 
 use super::child::{Child, Handle};
 use super::dumpable::{self, Dumpable};
 use super::hook::Code;
 use super::join::Way;
-use super::plan::{MapFiles, Maps, Materials, Plan, Supplies};
+use super::plan::{Materials, Plan, Supplies};
 use super::stdio::{Default, Streams};
-use super::{Command, validate};
-use crate::error::{At as _, Cause, Error, Result, Step};
-use crate::sys::child::Op;
-use crate::sys::spawn::{Failure, Program};
-use crate::{Namespace, NamespaceKind, Namespaces, PidFd, diagnose, sys};
+use super::{Command, maps, validate};
+use crate::error::{Cause, Error, Result, Step};
+use crate::sys::spawn::Program;
+use crate::{Namespace, NamespaceKind, Namespaces, PidFd, sys};
 
 pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
     validate::validate(command)?;
@@ -112,11 +110,9 @@ pub(super) fn carry_out(
     };
     let mut help = |child: BorrowedFd<'_>, pid: Option<i32>| {
         let Some(maps) = maps else { return Ok(()) };
-        let files = MapFiles::of(number_in_proc(child, pid)?)?;
-        match materials.joins.user_op() {
-            Some(enter) => write_from_inside(materials, maps, &files, enter)?,
-            None if closed => write_closed(maps, &files)?,
-            None => maps.write(&files)?,
+        match &flag {
+            Some(flag) => maps.write(child, pid, flag)?,
+            None => maps.write_from_inside(child, pid, materials)?,
         }
         if closed {
             return Ok(());
@@ -133,66 +129,10 @@ pub(super) fn carry_out(
     };
     if let (Ok(program), true) = (&result, executes && (closed || clears_dumpable)) {
         let known = !materials.joins.numbers_differ(materials.command.namespaces);
-        let number = number_in_proc(program.pidfd.as_fd(), known.then_some(program.pid));
+        let number = maps::number_in_proc(program.pidfd.as_fd(), known.then_some(program.pid));
         if let Ok(number) = number {
             dumpable::wait_for_exec(number);
         }
     }
     result.map_err(|failure| materials.explain(&ops, failure))
-}
-
-/// The maps of a child whose files belong to root: of the user namespace that the caller's program was executed in. If
-/// that is another one than the caller's, it may not write them so.
-fn write_closed(maps: &Maps, files: &MapFiles) -> Result<()> {
-    match maps.write(files) {
-        Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
-            sys::prctl::set_dumpable(1);
-            let written = maps.write(files);
-            sys::prctl::set_dumpable(0);
-            written
-        }
-        written => written,
-    }
-}
-
-/// The number of a child that waits for its maps, as the mounted /proc has it. That may be the /proc of another pid
-/// namespace, where the number `pid` that the caller knows would be a stranger's.
-fn number_in_proc(child: BorrowedFd<'_>, pid: Option<i32>) -> Result<u32> {
-    let own = fs::read_link("/proc/self")
-        .is_ok_and(|link| link.as_os_str() == process::id().to_string().as_str());
-    let number = match pid {
-        Some(pid) if own => u32::try_from(pid).ok(),
-        _ => {
-            let copy = child.try_clone_to_owned().at(|| Step::UidMap)?;
-            PidFd::known(copy).pid_in_proc().ok().flatten()
-        }
-    };
-    number.ok_or_else(|| diagnose::mapping(Error::new(Step::UidMap).errno(libc::ESRCH), true))
-}
-
-/// The maps of a user namespace may be written from itself or from the one around it; which is an entered one here.
-fn write_from_inside<'a>(
-    materials: &Materials<'_>,
-    maps: &'a Maps,
-    files: &'a MapFiles,
-    enter: Op<'a>,
-) -> Result<()> {
-    let (steps, writes): (Vec<_>, Vec<_>) = maps.files(files).unzip();
-    let mut ops = vec![Op::Dumpable(false), enter];
-    let before = ops.len();
-    ops.extend(writes.into_iter().map(Op::WriteMap));
-    let _dumpable = Dumpable::clearing();
-    sys::spawn::run_helper(&mut ops).map_err(|failure| match failure {
-        Failure::Op(place, errno) if place >= before => {
-            maps.failed(steps[place - before].clone(), errno)
-        }
-        Failure::Op(place, errno) => materials.failed(&ops[place], errno),
-        Failure::Clone(errno) => Error::new(Step::UidMap).errno(errno),
-        Failure::Resources(error) => {
-            Err::<(), _>(error).at(|| Step::UidMap).expect_err("built as an error")
-        }
-        Failure::Died(..) | Failure::Help(()) => {
-            Error::new(Step::UidMap).because("the process that writes it was killed")
-        }
-    })
 }

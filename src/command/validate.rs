@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::{Command, Propagation};
+use crate::Namespaces;
 use crate::error::{Cause, Error, Result};
-use crate::{Namespaces, id_map};
 
 /// The kernel's `__NEW_UTS_LEN`.
 const MAX_NAME: usize = 64;
@@ -15,7 +15,7 @@ pub(super) fn validate(command: &Command) -> Result<()> {
     command.namespaces.validate()?;
     let entered = joins(command)?;
     settings_have_namespaces(command, entered)?;
-    maps(command)?;
+    command.maps.validate(command.credentials.sets_groups())?;
     texts(command)?;
     ids(command)?;
     descriptors(command)?;
@@ -89,20 +89,8 @@ pub(super) fn settings_have_namespaces(command: &Command, entered: Namespaces) -
         command.propagation.is_some_and(|propagation| propagation != Propagation::Unchanged);
     check(spread, "the propagation of all mounts is set", Namespaces::MOUNT, any)?;
     check(command.mount_proc == Some(true), "/proc is mounted", Namespaces::MOUNT, any)?;
-    // The ids of a namespace that exists are mapped already, so entering one is not enough.
-    let maps = command.map.is_some_and(|map| map != super::builder::MapPolicy::Unmapped)
-        || command.uid_map.is_some()
-        || command.gid_map.is_some();
-    check(maps, "ids are mapped", Namespaces::USER, created)?;
-    Ok(())
-}
-
-fn maps(command: &Command) -> Result<()> {
-    for (file, ranges) in [("uid_map", &command.uid_map), ("gid_map", &command.gid_map)] {
-        if let Some(ranges) = ranges {
-            id_map::validate(file, ranges)?;
-        }
-    }
+    let maps = command.maps.needs_user();
+    check(maps.is_some(), maps.unwrap_or_default(), Namespaces::USER, created)?;
     Ok(())
 }
 

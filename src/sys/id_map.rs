@@ -1,16 +1,20 @@
 //! user_namespaces(7): the files that map ids. May run between clone and exec.
 
 use std::ffi::CStr;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use super::child;
 use super::syscall::{Errno, syscall};
 
-/// One map to write.
+/// What is written to a file `setgroups` to give up setgroups(2) in the namespace.
+pub(crate) const DENY: &[u8] = b"deny";
+
+/// One file to write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Map<'a> {
     pub(crate) path: &'a CStr,
     pub(crate) text: Text<'a>,
-    /// For a gid_map. A writer without CAP_SETGID in the parent namespace must first give up setgroups(2) there
+    /// For a gid_map of the writer's own id. Without CAP_SETGID in the parent namespace it must first give up setgroups(2) there
     /// for good; so that is done, in this file, only after the kernel has refused the map without it.
     pub(crate) setgroups: Option<&'a CStr>,
 }
@@ -48,7 +52,7 @@ impl Map<'_> {
         };
         match (write(self.path, text), self.setgroups) {
             (Err(Errno(libc::EPERM)), Some(setgroups)) => {
-                write(setgroups, b"deny")?;
+                write(setgroups, DENY)?;
                 write(self.path, text)
             }
             (result, _) => result,
@@ -101,20 +105,39 @@ impl Line {
 
 /// Writes the file in one call: the kernel takes a map whole or not at all.
 fn write(path: &CStr, text: &[u8]) -> Result<(), Errno> {
-    let call = |number, args| {
-        // SAFETY: a path and a text that are borrowed for the call, and a descriptor made here.
-        unsafe { syscall(number, args) }
-    };
+    let file = open_raw(path)?;
+    let result = put_raw(file, text);
+    // SAFETY: a descriptor made here, which nobody else knows.
+    let _ = unsafe { syscall(libc::SYS_close, [file as usize, 0, 0, 0, 0, 0]) };
+    result
+}
+
+fn open_raw(path: &CStr) -> Result<RawFd, Errno> {
     let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
-    let path = path.as_ptr().expose_provenance();
-    let file = call(libc::SYS_openat, [libc::AT_FDCWD as usize, path, flags, 0, 0, 0])?;
-    let result =
-        call(libc::SYS_write, [file, text.as_ptr().expose_provenance(), text.len(), 0, 0, 0]);
-    let _ = call(libc::SYS_close, [file, 0, 0, 0, 0, 0]);
-    match result {
+    let args = [libc::AT_FDCWD as usize, path.as_ptr().expose_provenance(), flags, 0, 0, 0];
+    // SAFETY: a path that is borrowed for the call.
+    unsafe { syscall(libc::SYS_openat, args) }.map(|file| file as RawFd)
+}
+
+fn put_raw(file: RawFd, text: &[u8]) -> Result<(), Errno> {
+    let args = [file as usize, text.as_ptr().expose_provenance(), text.len(), 0, 0, 0];
+    // SAFETY: a text that is borrowed for the call.
+    match unsafe { syscall(libc::SYS_write, args) } {
         Ok(written) if written != text.len() => Err(Errno(libc::EIO)),
         result => result.map(drop),
     }
+}
+
+/// Opens one of the files, for the caller's side. An error is an errno.
+pub(crate) fn open(path: &CStr) -> Result<OwnedFd, i32> {
+    let file = open_raw(path).map_err(|errno| errno.0)?;
+    // SAFETY: made just now, and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(file) })
+}
+
+/// Writes it in one call. An error is an errno; then the same descriptor may be tried again.
+pub(crate) fn put(file: BorrowedFd<'_>, text: &[u8]) -> Result<(), i32> {
+    put_raw(file.as_raw_fd(), text).map_err(|errno| errno.0)
 }
 
 #[cfg(test)]

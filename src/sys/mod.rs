@@ -16,6 +16,7 @@ pub(crate) mod id_map;
 pub(crate) mod ioctl_nsfs;
 pub(crate) mod netdevice;
 mod open_namespace;
+pub(crate) mod passwd;
 pub(crate) mod pidfd;
 pub(crate) mod pipe;
 pub(crate) mod poll;
