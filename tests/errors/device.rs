@@ -39,6 +39,8 @@ pub(crate) const LACKS_OVER_TARGET: &str = "it takes CAP_SYS_ADMIN over that nam
 pub(crate) const LACKS_FOR_MAP: &str = "ids other than the caller's own may be mapped only with CAP_SETUID (CAP_SETGID for groups) \
                              over the namespace around, and only those that are mapped there: run as root, or map \
                              the own id alone";
+pub(crate) const NO_HELPER: &str = "newuidmap and newgidmap are not installed, and only they may write such a map for an ordinary user: \
+                         install the `uidmap` package";
 pub(crate) const NOT_EXECUTABLE: &str = "the file is not executable for this user: set its mode with chmod(1), and look for a mount \
                               with noexec";
 pub(crate) const NO_FORMAT: &str =

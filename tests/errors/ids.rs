@@ -29,19 +29,21 @@ pub(crate) fn groups_without_a_map() {
 
 pub(crate) fn maps_of_others() {
     become_ordinary();
-    let (other, lacks) = (4711, Some(Cause::MissingCapability));
+    // SAFETY: this process has one thread.
+    unsafe { env::set_var("PATH", "/no/such/directory") };
+    let (other, lacks) = (4711, Some(Cause::MissingHelper));
     for (ranges, text) in [
         (vec![range(0, other, 1)], "\"0 4711 1\""),
         (vec![range(0, other, 1), range(1, 100_000, 65_536)], r#""0 4711 1\n1 100000 65536""#),
     ] {
         let message =
-            format!("write uid_map {text}: Operation not permitted (os error 1): {LACKS_FOR_MAP}");
+            format!("write uid_map {text}: Operation not permitted (os error 1): {NO_HELPER}");
         let mut command = missing();
         command.namespaces(Namespaces::USER).uid_map(ranges.clone());
         fails(&mut command, Step::UidMap, libc::EPERM, lacks.clone(), &message);
         fails(&mut copied(command), Step::UidMap, libc::EPERM, lacks.clone(), &message);
         let message =
-            format!("write gid_map {text}: Operation not permitted (os error 1): {LACKS_FOR_MAP}");
+            format!("write gid_map {text}: Operation not permitted (os error 1): {NO_HELPER}");
         let mut command = missing();
         command.namespaces(ALL).gid_map(ranges);
         fails(&mut command, Step::GidMap, libc::EPERM, lacks.clone(), &message);

@@ -73,10 +73,9 @@ pub(crate) fn missing_program_in_a_user_namespace_below_the_entered() {
     let mut command = missing();
     command.enter_process(holder.pidfd(), ALL).namespaces(Namespaces::USER | Namespaces::PID);
     command.uid_map([range(0, 4711, 1)]);
-    let message = format!(
-        "write uid_map \"0 4711 1\": Operation not permitted (os error 1): {LACKS_FOR_MAP}"
-    );
-    fails(&mut command, Step::UidMap, libc::EPERM, Some(Cause::MissingCapability), &message);
+    let message = "write uid_map \"0 4711 1\": Operation not permitted (os error 1): in a user namespace inside an entered one, \
+                   the ids outside are those of the entered one: give only ids that are mapped there (newuidmap cannot help)";
+    fails(&mut command, Step::UidMap, libc::EPERM, Some(Cause::MissingCapability), message);
     holder.wait().expect("cat has ended");
 }
 
