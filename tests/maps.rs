@@ -45,6 +45,8 @@ fn main() {
         ("status is lost", status_is_lost),
         ("thousand failures", thousand_failures),
         ("not dumpable", not_dumpable),
+        ("closed by itself", closed_by_itself),
+        ("no new privileges", no_new_privileges),
         ("not dumpable, threads", not_dumpable_threads),
         ("not dumpable, exec", not_dumpable_exec),
         ("capabilities", with_capabilities),
@@ -134,6 +136,13 @@ fn main() {
         test_with("long_maps_are_abbreviated", USERNS, long_maps),
         test_with("maps_without_helpers", &[Need::User, Need::UserNamespaces], || {
             in_own_process("no helper")
+        }),
+        test_with("failing_helpers_of_a_user", &[Need::User, Need::UserNamespaces], || {
+            in_own_process("helpers that fail");
+        }),
+        test_with("caller_has_closed_its_memory", USERNS, || in_own_process("closed by itself")),
+        test_with("no_new_privileges_are_named", HELPERS, || {
+            ann("no new privileges", Some(SUBS), Some(SUBS));
         }),
         test("what_makes_no_sense_is_refused", refused),
         test("settings_are_shown", shown),
@@ -463,15 +472,12 @@ fn thousand_failures() {
 // ---- the dumpable flag
 
 fn become_ann() {
+    // SAFETY: changes the groups of this process.
+    assert_eq!(unsafe { libc::setgroups(0, std::ptr::null()) }, 0);
     // SAFETY: changes the ids of this process.
-    let results = unsafe {
-        [
-            libc::setgroups(0, std::ptr::null()),
-            libc::setresgid(ANN, ANN, ANN),
-            libc::setresuid(ANN, ANN, ANN),
-        ]
-    };
-    assert_eq!(results, [0; 3]);
+    assert_eq!(unsafe { libc::setresgid(ANN, ANN, ANN) }, 0);
+    // SAFETY: changes the ids of this process.
+    assert_eq!(unsafe { libc::setresuid(ANN, ANN, ANN) }, 0);
     assert_ne!(dumpable(), 1, "this kernel leaves the flag");
 }
 
@@ -501,6 +507,18 @@ fn not_dumpable() {
     let error = tell().uid_map([range(0, 3, 1)]).spawn().expect_err("not ours");
     assert!(error.to_string().contains("newuidmap: "), "{error}");
     assert_eq!(dumpable(), flag);
+    // Not every newuidmap keeps the right to open files that are root's.
+    let path = std::env::var("PATH").expect("a path");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("newuidmap");
+    fs::write(&file, "#!/bin/sh\nstat -c 'owner %u' /proc/$1/uid_map >&2\nexit 1\n").expect("a script");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("chmod");
+    set_path(&format!("{}:{path}", directory.path().display()));
+    let error = tell().uid_map([range(0, 3, 1)]).spawn().expect_err("the script fails");
+    assert!(error.to_string().ends_with("owner 5000"), "{error}");
+    assert_eq!(dumpable(), flag);
+    set_path(&path);
+    drop(directory);
     let mut function = Command::from_fn(|| if dumpable() == 1 { 1 } else { 0 });
     let status = function.namespaces(USER).map_subordinate_ids().status().expect("a function");
     assert!(status.success(), "the function's memory was left open");
@@ -509,6 +527,24 @@ fn not_dumpable() {
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
     assert_eq!(told(tell().map_subordinate_ids()), BOTH);
     assert_eq!(dumpable(), 1);
+}
+
+fn closed_by_itself() {
+    // SAFETY: sets a number.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+    for mut command in [sh("id -u; id -g"), copied(sh("id -u; id -g"))] {
+        command.namespaces(USER).map_root_user();
+        assert_eq!(told(&mut command), "0; 0");
+        assert_eq!(dumpable(), 0);
+    }
+}
+
+fn no_new_privileges() {
+    // SAFETY: sets a flag of this process.
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    let error = refusal(tell().map_subordinate_ids());
+    assert!(error.to_string().contains("newgidmap: "), "{error}");
+    assert!(error.to_string().contains("no_new_privs"), "{error}");
 }
 
 /// Those that need the flag, those that clear it, and those that do not care.
@@ -677,8 +713,9 @@ fn exec_is_refused() {
 /// The effective id is the caller's, and newuidmap, which goes by the real one, says that it will not have it.
 fn other_real_id() {
     // SAFETY: changes the ids of this process.
-    let results = unsafe { [libc::setresgid(ANN, ANN, ANN), libc::setresuid(5001, ANN, ANN)] };
-    assert_eq!(results, [0; 2]);
+    assert_eq!(unsafe { libc::setresgid(ANN, ANN, ANN) }, 0);
+    // SAFETY: changes the ids of this process.
+    assert_eq!(unsafe { libc::setresuid(5001, ANN, ANN) }, 0);
     assert_eq!(told(tell().map_root_user()), "0 5000 1; ; 0 5000 1; ; deny");
     let error = tell().map_subordinate_ids().spawn().expect_err("the real user is another");
     assert!(error.to_string().contains("newgidmap: "), "{error}");

@@ -62,8 +62,13 @@ impl Side {
         let text = one_line(&text);
         let says = if text.is_empty() { String::new() } else { format!(": {text}") };
         if let Some(status) = status.filter(|status| !status.success()) {
+            let unprivileged = if gains_nothing() {
+                ", as this process has no_new_privs, under which it gains no privileges"
+            } else {
+                ""
+            };
             return Err(refused().because(format!(
-                "the caller lacks {}, and {} ended with {status}{says}",
+                "the caller lacks {}, and {} ended with {status}{unprivileged}{says}",
                 self.kind.capability().0,
                 program.display()
             )));
@@ -110,6 +115,12 @@ impl Maps {
              map groups from there, or leave it out",
         ))
     }
+}
+
+/// Whether set-user-ID programs run without that: prctl(2), `PR_SET_NO_NEW_PRIVS`.
+fn gains_nothing() -> bool {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    status.lines().any(|line| line.split_ascii_whitespace().eq(["NoNewPrivs:", "1"]))
 }
 
 /// In the absolute directories of `path`.
