@@ -511,7 +511,8 @@ fn not_dumpable() {
     let path = std::env::var("PATH").expect("a path");
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("newuidmap");
-    fs::write(&file, "#!/bin/sh\nstat -c 'owner %u' /proc/$1/uid_map >&2\nexit 1\n").expect("a script");
+    fs::write(&file, "#!/bin/sh\nstat -c 'owner %u' /proc/$1/uid_map >&2\nexit 1\n")
+        .expect("a script");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("chmod");
     set_path(&format!("{}:{path}", directory.path().display()));
     let error = tell().uid_map([range(0, 3, 1)]).spawn().expect_err("the script fails");
