@@ -312,6 +312,8 @@ pub enum Cause {
     Seccomp,
     /// Parts of the caller's own `/proc` are covered.
     MaskedProc,
+    /// There is no `/proc` that shows the caller, where the kernel has files that are needed.
+    MissingProc,
     /// The process has more than one thread.
     Threads,
     /// `newuidmap` and `newgidmap` are not installed.
@@ -359,6 +361,10 @@ impl fmt::Display for Cause {
             Self::MaskedProc => f.write_str(
                 "the caller's own /proc is partly masked (as in containers), so the kernel gives it no new one: \
                  run it with an unmasked /proc, or set `mount_proc(false)`",
+            ),
+            Self::MissingProc => f.write_str(
+                "it is done in a file below /proc, which is not mounted or is that of another pid namespace: \
+                 mount proc of the caller's own pid namespace on /proc",
             ),
             Self::Threads => f.write_str(
                 "the kernel allows it only to a process with one thread: do it before other threads are started, \

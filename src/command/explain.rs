@@ -101,7 +101,8 @@ impl Materials<'_> {
             | Op::Environment(_)
             | Op::Call(_)
             | Op::OpenNamespace(_)
-            | Op::End => Error::new(Step::Clone(created)),
+            | Op::End
+            | Op::Probe(_) => Error::new(Step::Clone(created)),
             Op::Unshare(_) => Error::new(Step::Unshare(created)),
             Op::AwaitMaps { .. } | Op::WriteMap(_) => Error::new(Step::UidMap),
             Op::OwnDescriptors { first } | Op::Close { first, .. } => {

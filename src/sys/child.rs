@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::capset::Change;
 use super::clone::{CLONE_NEWTIME, Spec, clone};
 use super::id_map::Map;
+use super::probe::Probe;
 use super::shared::{Shared, state};
 use super::syscall::{Errno, syscall};
 use super::{close_range, futex, open_namespace, prctl};
@@ -91,6 +92,8 @@ pub(crate) enum Op<'a> {
     Environment(*const *const c_char),
     /// A hook of the user's.
     PreExec(&'a mut Hook<'a>),
+    /// A call that only tells whether it is there.
+    Probe(Probe),
     /// execve(2).
     Exec(Exec<'a>),
     /// A function of the user's.
@@ -273,6 +276,7 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
             Ok(())
         }
         Op::PreExec(hook) => hook().map_err(Errno),
+        Op::Probe(probe) => probe.run(),
         Op::Exec(exec) => Err(execute(exec)),
         Op::Call(function) => {
             let ready =

@@ -26,6 +26,11 @@ const fn ior<T>(number: libc::Ioctl) -> libc::Ioctl {
     READ | ((size_of::<T>() as libc::Ioctl) << 16) | (0xb7 << 8) | number
 }
 
+/// Linux 6.18.
+pub(super) const NS_GET_ID: libc::Ioctl = ior::<u64>(13);
+/// Linux 6.11.
+pub(super) const NS_GET_PID_IN_PIDNS: libc::Ioctl = ior::<c_int>(8);
+
 fn related(namespace: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<OwnedFd> {
     // SAFETY: a request without an argument.
     let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), request, 0) };
@@ -70,7 +75,7 @@ pub(crate) fn owner_uid(namespace: BorrowedFd<'_>) -> io::Result<u32> {
 pub(crate) fn unique_id(namespace: BorrowedFd<'_>) -> io::Result<u64> {
     let mut id = 0u64;
     // SAFETY: fills one `u64`, as the request says.
-    if unsafe { libc::ioctl(namespace.as_raw_fd(), ior::<u64>(13), &raw mut id) } != 0 {
+    if unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_ID, &raw mut id) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(id)

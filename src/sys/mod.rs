@@ -21,6 +21,7 @@ pub(crate) mod pidfd;
 pub(crate) mod pipe;
 pub(crate) mod poll;
 pub(crate) mod prctl;
+pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod readlink;
 pub(crate) mod sched;

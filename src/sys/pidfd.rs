@@ -49,6 +49,14 @@ const fn io(number: libc::Ioctl) -> libc::Ioctl {
     super::ioctl_nsfs::NO_DIRECTION | (0xff << 8) | number
 }
 
+pub(super) const GET_MNT_NAMESPACE: libc::Ioctl = io(3);
+
+/// `PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE` (Linux 6.11).
+pub(crate) fn time_for_children(pidfd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: a request without an argument, which gives a new descriptor.
+    owned(unsafe { libc::ioctl(pidfd.as_raw_fd(), io(8), 0) }.into())
+}
+
 /// `PIDFD_GET_<KIND>_NAMESPACE` (Linux 6.11).
 pub(super) fn get_namespace(kind: NamespaceKind) -> libc::Ioctl {
     io(match kind {

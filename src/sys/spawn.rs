@@ -299,16 +299,31 @@ fn finish<E>(
     })
 }
 
-/// Has a process that shares the caller's memory do `ops`, and waits for its end.
+/// Has a process that shares the caller's memory and descriptors do `ops`, and waits for its end.
 pub(crate) fn run_helper(ops: &mut [Op<'_>]) -> Result<(), Failure<()>> {
-    let stack = Stack::take().map_err(Failure::Resources)?;
+    run_to_the_end(Spec::new(false).with(libc::CLONE_FILES as u64), ops)
+}
+
+/// Has a process with descriptors of its own do `ops`, and waits for its end. It has a copy of the memory where it `enters_time`:
+/// the kernel lets nobody else into a time namespace.
+pub(crate) fn attempt(ops: &mut [Op<'_>], enters_time: bool) -> Result<(), Failure<()>> {
+    run_to_the_end(Spec::new(enters_time), ops)
+}
+
+/// A process that ends with the last of `ops`, which never exec.
+fn run_to_the_end(spec: Spec, ops: &mut [Op<'_>]) -> Result<(), Failure<()>> {
+    let mut spec = spec.with(libc::CLONE_VFORK as u64 | CLONE_CLEAR_SIGHAND);
+    let Line { stacks, .. } = line_up(&mut spec, ops).map_err(Failure::Resources)?;
+    // There are no others in the line, so one that shares the memory stays in the state it begins with.
+    spec.program = false;
     let result = {
-        let shared = stack.shared();
+        let words = match stacks.first() {
+            Some(stack) => Words::Stack(stack),
+            None => Words::Page(SharedPage::map().map_err(Failure::Resources)?),
+        };
+        let shared = words.get();
         shared.reset();
         let _blocked = Blocked::all();
-        let mut spec = Spec::new(false)
-            .with(libc::CLONE_FILES as u64 | libc::CLONE_VFORK as u64 | CLONE_CLEAR_SIGHAND);
-        spec.stack = stack.top();
         let mut rest = Rest::all(ops, shared);
         // SAFETY: all signals are blocked, and vfork returns when the child, which never execs, is gone.
         match unsafe { start(&spec, &mut rest) } {
@@ -323,7 +338,9 @@ pub(crate) fn run_helper(ops: &mut [Op<'_>]) -> Result<(), Failure<()>> {
             }
         }
     };
-    stack.give_back();
+    for stack in stacks {
+        stack.give_back();
+    }
     result
 }
 

@@ -1,0 +1,604 @@
+//! Why: pure functions of the errno, of what was tried, and of the facts.
+//!
+//! Some reasons are certain, for a fact proves them. Others are what is left when the rest does not hold, and then the hint says so.
+#![forbid(unsafe_code)]
+
+use super::facts::Facts;
+use super::hints;
+use crate::error::Cause;
+use crate::{NamespaceKind, Namespaces};
+
+pub(super) const CAP_SYS_CHROOT: u64 = 1 << 18;
+pub(super) const CAP_SYS_ADMIN: u64 = 1 << 21;
+pub(super) const CAP_SETFCAP: u64 = 1 << 31;
+
+/// The kernel nests user and pid namespaces so deep below the first one.
+const DEEPEST: usize = 32;
+
+/// A cause for programs, if it has a name, and a hint for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Reason {
+    pub(super) cause: Option<Cause>,
+    pub(super) hint: String,
+}
+
+impl Reason {
+    /// One that no [`Cause`] names.
+    pub(super) fn unnamed(hint: impl Into<String>) -> Self {
+        Self { cause: None, hint: hint.into() }
+    }
+
+    pub(super) fn hinting(cause: Cause, hint: impl Into<String>) -> Self {
+        Self { cause: Some(cause), hint: hint.into() }
+    }
+}
+
+impl From<Cause> for Reason {
+    fn from(cause: Cause) -> Self {
+        let hint = cause.to_string();
+        Self { cause: Some(cause), hint }
+    }
+}
+
+/// A clone(2) of a process in these new namespaces failed, or, if `moving`, an unshare(2).
+pub(super) fn creating(
+    facts: &dyn Facts,
+    errno: i32,
+    set: Namespaces,
+    moving: bool,
+) -> Option<Reason> {
+    match errno {
+        libc::ENOSPC => limit(facts, set),
+        libc::EPERM | libc::EACCES => refused(facts, errno, set),
+        libc::EINVAL if moving && set.contains(Namespaces::USER) && !facts.has_one_thread() => {
+            Some(Cause::Threads.into())
+        }
+        libc::EINVAL if set.contains(Namespaces::PID) && has_left_its_pid_namespace(facts) => {
+            Some(Reason::unnamed(hints::PID_UNSHARED))
+        }
+        libc::ENOMEM if set.contains(Namespaces::PID) && has_left_its_pid_namespace(facts) => {
+            Some(Reason::unnamed(hints::PID_INIT_ENDED))
+        }
+        libc::EINVAL if lacks_a_kind(facts, set) => Some(Cause::Kernel.into()),
+        libc::ENOSYS => Some(seccomp_or_kernel(facts)),
+        libc::EAGAIN => Some(Reason::unnamed(hints::PROCESSES)),
+        _ => None,
+    }
+}
+
+/// Whether the kernel has no namespaces of one of these kinds: it shows none, while it shows others. Where nothing can be seen,
+/// EINVAL has no other meaning for all but the pid namespaces.
+fn lacks_a_kind(facts: &dyn Facts, set: Namespaces) -> bool {
+    let shown = |kind: NamespaceKind| facts.link(&format!("/proc/self/ns/{kind}")).is_some();
+    if NamespaceKind::ALL.into_iter().any(shown) {
+        return set.kinds().any(|kind| !shown(kind));
+    }
+    !set.is_empty() && !set.contains(Namespaces::PID)
+}
+
+/// After unshare(2) of the pid namespace the next children are in another one than the caller.
+fn has_left_its_pid_namespace(facts: &dyn Facts) -> bool {
+    let link = |name: &str| facts.link(&format!("/proc/thread-self/ns/{name}"));
+    let own = link("pid");
+    // That of the children cannot be read before its first process is there.
+    own.is_some() && link("pid_for_children") != own
+}
+
+/// ENOSPC is two limits: how many, and for two kinds how deep.
+///
+/// The files have the limits of the caller's own user namespace. Those of the namespaces around count too, and cannot be read
+/// from inside; nor can anybody read how many there are. So 0 is certain, what is low was set so and is likely, and the depth
+/// is what is left, unless the caller is where nothing is around.
+fn limit(facts: &dyn Facts, set: Namespaces) -> Option<Reason> {
+    let limit =
+        |kind: &NamespaceKind| facts.number(&format!("/proc/sys/user/max_{kind}_namespaces"));
+    // The kernel's own are in the thousands.
+    let low = set.kinds().filter(|kind| limit(kind).is_some_and(|limit| limit < 100));
+    if let Some(kind) = low.min_by_key(limit) {
+        return Some(Cause::Limit(kind).into());
+    }
+    for kind in [NamespaceKind::User, NamespaceKind::Pid] {
+        if set.contains(kind.flag()) && !is_initial(facts, kind) {
+            let cause = Cause::Nesting(kind);
+            let certain = kind == NamespaceKind::Pid && pid_depth(facts) >= Some(DEEPEST);
+            return Some(match certain {
+                true => cause.into(),
+                false => Reason::hinting(cause, hints::nesting_or_limit(kind)),
+            });
+        }
+    }
+    let lowest = set.kinds().min_by_key(|kind| limit(kind).unwrap_or(i64::MAX));
+    lowest.map(|kind| Cause::Limit(kind).into())
+}
+
+/// Whether the caller is in the namespace that the kernel starts with: those have the same inodes everywhere.
+fn is_initial(facts: &dyn Facts, kind: NamespaceKind) -> bool {
+    let inode = match kind {
+        NamespaceKind::User => 4_026_531_837u32,
+        NamespaceKind::Pid => 4_026_531_836,
+        _ => return false,
+    };
+    facts.link(&format!("/proc/self/ns/{kind}")) == Some(format!("{kind}:[{inode}]"))
+}
+
+/// How many pid namespaces are around the caller's, up to the one of the mounted /proc.
+fn pid_depth(facts: &dyn Facts) -> Option<usize> {
+    let status = facts.status()?;
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    numbers.split_ascii_whitespace().count().checked_sub(1)
+}
+
+/// EPERM and EACCES. With `USER` in the set it is about user namespaces, otherwise about the rest.
+fn refused(facts: &dyn Facts, errno: i32, set: Namespaces) -> Option<Reason> {
+    let admin = facts.has(CAP_SYS_ADMIN);
+    if !set.contains(Namespaces::USER) {
+        if !admin {
+            return Some(Cause::MissingCapability.into());
+        }
+        if facts.is_filtered() {
+            return Some(Cause::Seccomp.into());
+        }
+        return Some(apparmor(facts, errno).unwrap_or_else(|| Reason::unnamed(hints::MODULE)));
+    }
+    if !is_privileged_outside(facts)
+        && facts.number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0)
+    {
+        return Some(Cause::UsernsSysctl.into());
+    }
+    let root = match facts.root_is_a_mount() {
+        Some(false) => Some(false),
+        // Any mount may have become the root by chroot(2).
+        _ => facts.root_is_the_namespaces(),
+    };
+    // The kernel's own refusals are EPERM.
+    if errno == libc::EPERM && root == Some(false) {
+        return Some(Cause::Chroot.into());
+    }
+    if errno == libc::EPERM && is_unmapped(facts) {
+        return Some(Cause::UnmappedUser.into());
+    }
+    if let Some(reason) = apparmor(facts, errno) {
+        return Some(reason);
+    }
+    if facts.is_filtered() {
+        return Some(Cause::Seccomp.into());
+    }
+    // What is left: the root could not be compared, or it is none of the kernel's own reasons.
+    if errno == libc::EPERM && root.is_none() {
+        return Some(Reason::hinting(Cause::Chroot, hints::LIKELY_CHROOT));
+    }
+    Some(Reason::unnamed(hints::MODULE))
+}
+
+/// Whether the caller has CAP_SYS_ADMIN in the user namespace that the kernel starts with, where nothing else is told from it by
+/// a map of all ids.
+fn is_privileged_outside(facts: &dyn Facts) -> bool {
+    let map = facts.file("/proc/self/uid_map").unwrap_or_else(|| "0 0 4294967295".to_owned());
+    facts.has(CAP_SYS_ADMIN) && map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// Whether the caller's own user or group has no number in its user namespace.
+fn is_unmapped(facts: &dyn Facts) -> bool {
+    let (user, group) = facts.ids();
+    let lacks = |file: &str, id: u32| facts.file(file).is_some_and(|map| !maps(&map, id));
+    lacks("/proc/self/uid_map", user) || lacks("/proc/self/gid_map", group)
+}
+
+/// Whether the text of a uid_map gives `id`, of the inside, a number outside.
+fn maps(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let mut numbers =
+            line.split_ascii_whitespace().map_while(|number| number.parse::<u64>().ok());
+        let (Some(inside), Some(_), Some(count)) = (numbers.next(), numbers.next(), numbers.next())
+        else {
+            return false;
+        };
+        (inside..inside.saturating_add(count)).contains(&u64::from(id))
+    })
+}
+
+/// The profile into which Ubuntu puts a program that creates a user namespace without leave to.
+const RESTRICTED: &str = "unprivileged_userns";
+
+/// Whether it is AppArmor that answered so, as far as its files tell.
+///
+/// With Ubuntu's switch on, a program without a profile ("unconfined") and without CAP_SYS_ADMIN may have a user namespace, but no
+/// capability in it. One with a profile is not touched by the switch: it has what its rules say, of which nothing can be read. What
+/// a rule forbids is EACCES, so with EPERM another reason is to be looked for.
+pub(super) fn apparmor(facts: &dyn Facts, errno: i32) -> Option<Reason> {
+    if !matches!(errno, libc::EPERM | libc::EACCES) {
+        return None;
+    }
+    let switch = facts.number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1);
+    let files = ["/proc/thread-self/attr/apparmor/current", "/proc/thread-self/attr/current"];
+    let label = files.into_iter().find_map(|file| facts.file(file));
+    let label = label.as_deref().map(|text| text.trim_end_matches(['\n', '\0']));
+    // Under other security modules the second file has their labels, which have no mode at the end.
+    let profile = label.and_then(|label| label.strip_suffix(')')?.rsplit_once(" ("));
+    match profile {
+        Some((name, _)) if name == RESTRICTED || name.starts_with("unprivileged_userns//") => {
+            Some(Cause::AppArmor.into())
+        }
+        Some((name, "enforce" | "kill")) if errno == libc::EACCES => {
+            Some(Reason::hinting(Cause::AppArmor, hints::profile(name)))
+        }
+        // Such a profile has rules for user namespaces and for nothing else.
+        Some((name, "unconfined")) if switch && !facts.has(CAP_SYS_ADMIN) => {
+            Some(Reason::hinting(Cause::AppArmor, hints::profile(name)))
+        }
+        Some(_) => None,
+        None => (switch && !facts.has(CAP_SYS_ADMIN)).then(|| Cause::AppArmor.into()),
+    }
+}
+
+/// For what the kernel does not know, unless a filter answers in its place.
+pub(super) fn seccomp_or_kernel(facts: &dyn Facts) -> Reason {
+    if facts.is_filtered() { Cause::Seccomp.into() } else { Cause::Kernel.into() }
+}
+
+/// A setns(2) to these kinds failed.
+pub(super) fn entering(facts: &dyn Facts, errno: i32, set: Namespaces) -> Option<Reason> {
+    let needs_one_thread = set.intersects(Namespaces::USER | Namespaces::MOUNT);
+    match errno {
+        libc::EPERM if facts.has(CAP_SYS_ADMIN) && facts.is_filtered() => {
+            Some(Cause::Seccomp.into())
+        }
+        libc::EPERM
+            if set.contains(Namespaces::MOUNT)
+                && facts.has(CAP_SYS_ADMIN)
+                && !facts.has(CAP_SYS_CHROOT) =>
+        {
+            Some(Reason::hinting(Cause::MissingCapability, hints::ENTERING_MOUNTS))
+        }
+        libc::EPERM => Some(Reason::hinting(Cause::MissingCapability, hints::ENTERING)),
+        libc::EINVAL if needs_one_thread && !facts.has_one_thread() => Some(Cause::Threads.into()),
+        libc::EUSERS => Some(Cause::Threads.into()),
+        libc::EINVAL if set.contains(Namespaces::USER) => {
+            Some(Reason::unnamed(hints::ALREADY_IN_USER))
+        }
+        libc::ESRCH => Some(Reason::unnamed(hints::ENDED)),
+        libc::ENOSYS => Some(seccomp_or_kernel(facts)),
+        _ => None,
+    }
+}
+
+/// Another set-up step failed, inside namespaces of which these kinds are new.
+pub(super) fn inside(facts: &dyn Facts, errno: i32, created: Namespaces) -> Option<Reason> {
+    match errno {
+        libc::EPERM | libc::EACCES => Some(match apparmor(facts, errno) {
+            Some(reason) => reason,
+            // In a user namespace of its own a process has every capability.
+            None if created.contains(Namespaces::USER) && facts.is_filtered() => {
+                Cause::Seccomp.into()
+            }
+            None if errno == libc::EPERM => Cause::MissingCapability.into(),
+            None => return None,
+        }),
+        libc::ENOSYS => Some(seccomp_or_kernel(facts)),
+        _ => None,
+    }
+}
+
+/// A kernel interface is not there, or so it is said. `newer`: one is there that came later into the kernel.
+pub(super) fn lacking(facts: &dyn Facts, errno: i32, newer: bool) -> Option<Reason> {
+    match errno {
+        libc::EPERM | libc::EACCES | libc::ENOSYS if facts.is_filtered() => {
+            Some(if newer || errno != libc::ENOSYS {
+                Cause::Seccomp.into()
+            } else {
+                Reason::hinting(Cause::Seccomp, hints::FILTER_OR_KERNEL)
+            })
+        }
+        libc::ENOENT | libc::ESRCH if facts.file("/proc/self/status").is_none() => {
+            Some(Cause::MissingProc.into())
+        }
+        libc::EPERM | libc::EACCES => None,
+        _ => Some(Cause::Kernel.into()),
+    }
+}
+
+impl dyn Facts + '_ {
+    pub(super) fn number(&self, path: &str) -> Option<i64> {
+        self.file(path)?.trim().parse().ok()
+    }
+
+    pub(super) fn has(&self, capability: u64) -> bool {
+        self.capabilities() & capability != 0
+    }
+
+    /// A filter is a thread's own.
+    fn status(&self) -> Option<String> {
+        self.file("/proc/thread-self/status").or_else(|| self.file("/proc/self/status"))
+    }
+
+    /// Whether a seccomp filter is on the caller.
+    pub(super) fn is_filtered(&self) -> bool {
+        if let Some(mode) = self.seccomp() {
+            return mode == 2;
+        }
+        let status = self.status().unwrap_or_default();
+        status.lines().any(|line| line.split_ascii_whitespace().eq(["Seccomp:", "2"]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::given::Given;
+    use super::*;
+    use proptest::prelude::*;
+
+    const USER: Namespaces = Namespaces::USER;
+    const SWITCH: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
+    const LABEL: &str = "/proc/thread-self/attr/current";
+
+    fn found(facts: &Given, errno: i32, set: Namespaces) -> (Option<Cause>, String) {
+        let reason = creating(facts, errno, set, false).expect("a reason");
+        (reason.cause, reason.hint)
+    }
+
+    #[track_caller]
+    fn is(found: (Option<Cause>, String), cause: Cause, words: &[&str]) {
+        assert_eq!(found.0, Some(cause), "{}", found.1);
+        for word in words {
+            assert!(found.1.contains(word), "no {word:?} in {:?}", found.1);
+        }
+    }
+
+    #[test]
+    fn debian_has_a_switch() {
+        let switch = "/proc/sys/kernel/unprivileged_userns_clone";
+        let remedy = ["kernel.unprivileged_userns_clone is 0", "set that sysctl to 1", "root"];
+        let user = Given::user().file(switch, "0\n");
+        is(found(&user, libc::EPERM, USER | Namespaces::NET), Cause::UsernsSysctl, &remedy);
+        // Root of a container is not root to the kernel.
+        let inner =
+            Given::root().file(switch, "0\n").file("/proc/self/uid_map", "0 100000 65536\n");
+        is(found(&inner, libc::EPERM, USER), Cause::UsernsSysctl, &remedy);
+        // The switch is for ordinary users, and 1 is on.
+        let root = Given::root().file(switch, "0\n");
+        assert_ne!(found(&root, libc::EPERM, USER).0, Some(Cause::UsernsSysctl));
+        let on = Given::user().file(switch, "1\n");
+        assert_ne!(found(&on, libc::EPERM, USER).0, Some(Cause::UsernsSysctl));
+    }
+
+    #[test]
+    fn ubuntu_restricts_unconfined_programs() {
+        let remedy = [
+            "kernel.apparmor_restrict_unprivileged_userns is 1",
+            "`userns,`",
+            "set that sysctl to 0",
+        ];
+        let ubuntu = Given::user().file(SWITCH, "1\n").file(LABEL, "unconfined\n");
+        for errno in [libc::EPERM, libc::EACCES] {
+            is(found(&ubuntu, errno, USER), Cause::AppArmor, &remedy);
+            let reason = inside(&ubuntu, errno, USER | Namespaces::NET).expect("a reason");
+            is((reason.cause, reason.hint), Cause::AppArmor, &remedy);
+        }
+        // Files that cannot be read change nothing.
+        is(found(&Given::user().file(SWITCH, "1\n"), libc::EPERM, USER), Cause::AppArmor, &remedy);
+        // In a namespace that was restricted, whatever the switch says now.
+        for label in ["unprivileged_userns (enforce)\n", "unprivileged_userns//x (enforce)"] {
+            is(
+                found(&Given::user().file(LABEL, label), libc::EPERM, USER),
+                Cause::AppArmor,
+                &remedy,
+            );
+        }
+        // The newer file counts more.
+        let both = ubuntu.clone().file("/proc/thread-self/attr/apparmor/current", "x (complain)\n");
+        assert_ne!(found(&both, libc::EPERM, USER).0, Some(Cause::AppArmor));
+        // Off, or for root.
+        let off = Given::user().file(SWITCH, "0\n").file(LABEL, "unconfined\n");
+        assert_ne!(found(&off, libc::EPERM, USER).0, Some(Cause::AppArmor));
+        let root = Given::root().file(SWITCH, "1\n").file(LABEL, "unconfined\n");
+        assert_ne!(found(&root, libc::EPERM, USER).0, Some(Cause::AppArmor));
+        // Other errors have other reasons.
+        assert!(inside(&ubuntu, libc::EINVAL, USER).is_none());
+    }
+
+    #[test]
+    fn a_profile_has_its_own_rules() {
+        // Chrome's, which allows them.
+        let chrome = Given::user().file(SWITCH, "1\n").file(LABEL, "chrome (unconfined)\n");
+        is(found(&chrome, libc::EPERM, USER), Cause::AppArmor, &["chrome", "`userns,`"]);
+        let confined = Given::user().file(SWITCH, "1\n").file(LABEL, "my-tool (enforce)\n");
+        is(found(&confined, libc::EACCES, USER), Cause::AppArmor, &["my-tool", "`userns,`"]);
+        // A rule is not what says EPERM; in a container a filter is.
+        let docker = Given::user().in_a_container().file(SWITCH, "1\n");
+        let docker = docker.file(LABEL, "docker-default (enforce)\n");
+        is(found(&docker, libc::EPERM, USER), Cause::Seccomp, &["seccomp filter", "container"]);
+        // A label of SELinux is none of AppArmor's.
+        let label = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023";
+        let fedora = Given::user().file(LABEL, label);
+        let (cause, hint) = found(&fedora, libc::EACCES, USER);
+        assert_eq!(cause, None);
+        assert!(hint.contains("SELinux") && hint.contains("journal"), "{hint}");
+    }
+
+    #[test]
+    fn red_hat_sets_the_limit_to_none() {
+        let file = "/proc/sys/user/max_user_namespaces";
+        let here =
+            Given::user().file(file, "0\n").file("/proc/sys/user/max_net_namespaces", "9000\n");
+        let words = ["user.max_user_namespaces", "raise"];
+        let both = USER | Namespaces::NET;
+        is(found(&here, libc::ENOSPC, both), Cause::Limit(NamespaceKind::User), &words);
+        let net =
+            Given::user().file(file, "9000\n").file("/proc/sys/user/max_net_namespaces", "0\n");
+        is(
+            found(&net, libc::ENOSPC, both),
+            Cause::Limit(NamespaceKind::Net),
+            &["max_net_namespaces"],
+        );
+        is(found(&net, libc::ENOSPC, Namespaces::NET), Cause::Limit(NamespaceKind::Net), &[]);
+        // Nothing is set here: it is one further out, and only two kinds nest.
+        let nothing = Given::user();
+        is(found(&nothing, libc::ENOSPC, Namespaces::UTS), Cause::Limit(NamespaceKind::Uts), &[]);
+    }
+
+    #[test]
+    fn depth_is_what_is_left_and_never_where_nothing_is_around() {
+        let files = |facts: Given| {
+            facts
+                .file("/proc/sys/user/max_user_namespaces", "2147483647\n")
+                .file("/proc/sys/user/max_pid_namespaces", "2147483647\n")
+        };
+        let nested = files(Given::user()).link("/proc/self/ns/user", "user:[4026532007]");
+        let words = ["32 deep", "user.max_user_namespaces", "further out"];
+        is(found(&nested, libc::ENOSPC, USER), Cause::Nesting(NamespaceKind::User), &words);
+        let initial = files(Given::user()).link("/proc/self/ns/user", "user:[4026531837]");
+        is(found(&initial, libc::ENOSPC, USER), Cause::Limit(NamespaceKind::User), &["raise"]);
+        // A pid namespace may be deep in there all the same.
+        let deep = initial.link("/proc/self/ns/pid", "pid:[4026532009]");
+        let both = USER | Namespaces::PID;
+        is(found(&deep, libc::ENOSPC, both), Cause::Nesting(NamespaceKind::Pid), &["or"]);
+        let numbers = (0..=DEEPEST).map(|pid| format!("\t{pid}")).collect::<String>();
+        let seen = deep.file("/proc/thread-self/status", &format!("NSpid:{numbers}\n"));
+        let (cause, hint) = found(&seen, libc::ENOSPC, both);
+        assert_eq!(cause, Some(Cause::Nesting(NamespaceKind::Pid)));
+        assert_eq!(hint, Cause::Nesting(NamespaceKind::Pid).to_string(), "it is certain");
+    }
+
+    #[test]
+    fn a_chroot_is_proved_or_likely() {
+        let certain = Cause::Chroot.to_string();
+        let directory = Given { root_is_a_mount: Some(false), ..Given::user() };
+        assert_eq!(found(&directory, libc::EPERM, USER), (Some(Cause::Chroot), certain.clone()));
+        let moved = Given { root_is_the_namespaces: Some(false), ..Given::root() };
+        assert_eq!(found(&moved, libc::EPERM, USER), (Some(Cause::Chroot), certain.clone()));
+        // A filter may be there too; but this alone is enough.
+        let both = Given { root_is_the_namespaces: Some(false), ..Given::root().in_a_container() };
+        assert_eq!(found(&both, libc::EPERM, USER), (Some(Cause::Chroot), certain));
+        is(found(&Given::user(), libc::EPERM, USER), Cause::Chroot, &["likely", "pivot_root(2)"]);
+        // Root can tell, so it is something else.
+        let (cause, hint) = found(&Given::root(), libc::EPERM, USER);
+        assert_eq!(cause, None);
+        assert!(hint.contains("security module"), "{hint}");
+    }
+
+    #[test]
+    fn an_unmapped_caller_is_told_so() {
+        for (file, map) in [("uid_map", "0 1000 1\n"), ("gid_map", "0 0 1000\n"), ("uid_map", "")] {
+            let facts = Given::user().file(&format!("/proc/self/{file}"), map);
+            is(found(&facts, libc::EPERM, USER), Cause::UnmappedUser, &["map it there"]);
+        }
+        let mapped = Given::user().file("/proc/self/uid_map", "0 0 4294967295\n");
+        assert_ne!(found(&mapped, libc::EPERM, USER).0, Some(Cause::UnmappedUser));
+    }
+
+    #[test]
+    fn other_kinds_take_a_capability() {
+        let words = ["run as root", "`Namespaces::USER`"];
+        is(found(&Given::user(), libc::EPERM, Namespaces::NET), Cause::MissingCapability, &words);
+        let docker = Given::root().in_a_container();
+        is(found(&docker, libc::EPERM, Namespaces::NET), Cause::Seccomp, &["filter"]);
+        let (cause, _) = found(&Given::root(), libc::EPERM, Namespaces::NET);
+        assert_eq!(cause, None, "root has it");
+    }
+
+    #[test]
+    fn a_container_has_a_filter() {
+        is(found(&Given::user().in_a_container(), libc::EPERM, USER), Cause::Seccomp, &["profile"]);
+        is(found(&Given::user().in_a_container(), libc::ENOSYS, USER), Cause::Seccomp, &[]);
+        // As /proc/self/status has it, where prctl(2) does not tell.
+        let status =
+            Given { seccomp: None, ..Given::user() }.file("/proc/self/status", "Seccomp:\t2\n");
+        is(found(&status, libc::EPERM, USER), Cause::Seccomp, &[]);
+        let none =
+            Given { seccomp: None, ..Given::user() }.file("/proc/self/status", "Seccomp:\t0\n");
+        is(found(&none, libc::ENOSYS, USER), Cause::Kernel, &["newer one"]);
+    }
+
+    #[test]
+    fn a_kernel_lacks_what_it_does_not_show() {
+        let user = "/proc/self/ns/user";
+        let shown = Given::user().link(user, "user:[4026531837]");
+        is(found(&shown, libc::EINVAL, USER | Namespaces::TIME), Cause::Kernel, &["newer one"]);
+        assert!(creating(&shown, libc::EINVAL, USER, false).is_none());
+        // A sandbox without these files, as gVisor may be.
+        is(found(&Given::user(), libc::EINVAL, Namespaces::TIME), Cause::Kernel, &[]);
+        assert!(creating(&Given::user(), libc::EINVAL, Namespaces::PID, false).is_none());
+        assert!(creating(&Given::user(), libc::EINVAL, Namespaces::empty(), false).is_none());
+    }
+
+    #[test]
+    fn threads_are_in_the_way_of_whoever_moves_itself() {
+        let threaded = Given { threads: 2, ..Given::user() };
+        let reason = creating(&threaded, libc::EINVAL, USER, true).expect("a reason");
+        assert_eq!(reason.cause, Some(Cause::Threads));
+        let reason = creating(&threaded, libc::EINVAL, USER, false).expect("a reason");
+        assert_eq!(reason.cause, Some(Cause::Kernel), "a child has one thread");
+        let reason = entering(&threaded, libc::EINVAL, Namespaces::MOUNT).expect("a reason");
+        assert_eq!(reason.cause, Some(Cause::Threads));
+        let reason = entering(&Given::user(), libc::EINVAL, USER).expect("a reason");
+        assert!(reason.cause.is_none() && reason.hint.contains("in already"));
+        assert!(entering(&threaded, libc::EINVAL, Namespaces::NET).is_none());
+    }
+
+    #[test]
+    fn a_pid_namespace_that_was_unshared_is_the_last() {
+        let own = Given::user().link("/proc/thread-self/ns/pid", "pid:[1]");
+        let moved = own.clone().link("/proc/thread-self/ns/pid_for_children", "pid:[2]");
+        for facts in [&own, &moved] {
+            let (cause, hint) = found(facts, libc::EINVAL, Namespaces::PID);
+            assert!(cause.is_none() && hint.contains("unshared"), "{hint}");
+        }
+        let (_, hint) = found(&moved, libc::ENOMEM, Namespaces::PID);
+        assert!(hint.contains("process 1"), "{hint}");
+        let stayed = own.link("/proc/thread-self/ns/pid_for_children", "pid:[1]");
+        assert!(creating(&stayed, libc::ENOMEM, Namespaces::PID, false).is_none());
+    }
+
+    #[test]
+    fn entering_takes_capabilities() {
+        let reason = |facts: &Given, set| entering(facts, libc::EPERM, set).expect("a reason");
+        let lacks = reason(&Given::user(), Namespaces::NET);
+        assert_eq!(lacks.cause, Some(Cause::MissingCapability));
+        assert!(lacks.hint.contains("CAP_SYS_ADMIN") && lacks.hint.contains("run as root"));
+        let half = Given { capabilities: CAP_SYS_ADMIN, ..Given::root() };
+        assert!(reason(&half, Namespaces::MOUNT).hint.contains("CAP_SYS_CHROOT"));
+        assert!(!reason(&half, Namespaces::NET).hint.contains("CAP_SYS_CHROOT"));
+        let docker = Given::root().in_a_container();
+        assert_eq!(reason(&docker, Namespaces::NET).cause, Some(Cause::Seccomp));
+    }
+
+    #[test]
+    fn an_interface_is_filtered_or_missing() {
+        let reason = |facts: &Given, errno, newer| lacking(facts, errno, newer).expect("a reason");
+        let cause = |facts: &Given, errno, newer| reason(facts, errno, newer).cause;
+        let proc = Given::user().file("/proc/self/status", "Name:\tx\n");
+        assert_eq!(cause(&proc, libc::ENOSYS, false), Some(Cause::Kernel));
+        assert_eq!(cause(&proc, libc::ENOTTY, false), Some(Cause::Kernel));
+        assert_eq!(cause(&proc, libc::ENOENT, false), Some(Cause::Kernel));
+        assert_eq!(cause(&Given::user(), libc::ENOENT, false), Some(Cause::MissingProc));
+        let docker = proc.in_a_container();
+        assert_eq!(cause(&docker, libc::EPERM, false), Some(Cause::Seccomp));
+        assert_eq!(reason(&docker, libc::ENOSYS, true), Cause::Seccomp.into());
+        let unsure = reason(&docker, libc::ENOSYS, false);
+        assert_eq!(unsure.cause, Some(Cause::Seccomp));
+        assert!(unsure.hint.contains("or this kernel"), "{}", unsure.hint);
+        assert_eq!(cause(&docker, libc::ENOTTY, true), Some(Cause::Kernel));
+    }
+
+    proptest! {
+        #[test]
+        fn a_map_covers_what_is_in_its_ranges(first in 0u32..1000, count in 1u32..1000, id in 0u32..3000) {
+            let map = format!("{first:>10} {:>10} {count:>10}\n", 7);
+            prop_assert_eq!(maps(&map, id), (first..first + count).contains(&id));
+        }
+
+        #[test]
+        fn no_text_of_these_files_panics(text in ".{0,200}", id in any::<u32>()) {
+            let _ = maps(&text, id);
+            let mut facts = Given { seccomp: None, ..Given::user() };
+            for file in ["self/status", "thread-self/status", "thread-self/attr/current", "self/uid_map", "sys/user/max_pid_namespaces"] {
+                facts = facts.file(&format!("/proc/{file}"), &text);
+            }
+            for errno in [libc::EPERM, libc::EACCES, libc::ENOSPC, libc::EINVAL, libc::ENOSYS] {
+                let _ = creating(&facts, errno, Namespaces::all(), true);
+                let _ = entering(&facts, errno, Namespaces::all());
+                let _ = inside(&facts, errno, Namespaces::all());
+            }
+        }
+    }
+}

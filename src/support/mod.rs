@@ -1,0 +1,199 @@
+//! What works here, found out by trying it in children.
+#![forbid(unsafe_code)]
+
+mod interface;
+mod kinds;
+mod table;
+
+use std::fmt;
+
+pub use self::interface::Interface;
+
+use self::kinds::Attempts;
+use crate::error::{Cause, Error, Result};
+use crate::{NamespaceKind, Namespaces};
+
+/// What this process and user can do here: which kinds of namespace can be created and entered, alone and with a user namespace,
+/// which kernel interfaces there are, and for each "no" the reason.
+///
+/// It is found out by doing it, in short-lived children that leave nothing behind, never from a version number. Those children create
+/// one or two namespaces each, and run no program. The caller stays where it is and may be any thread of any process.
+///
+/// With a user namespace means *usable*: that the caller's id can be mapped and that there are capabilities inside. Ubuntu's AppArmor
+/// lets an ordinary user create one, and refuses that.
+///
+/// `Display` is a table with the reasons below it:
+///
+/// ```text
+/// kind                    create   with user   enter    with user
+/// cgroup                  no [1]   yes         no [2]   yes
+/// …
+/// ```
+///
+/// ```
+/// use linux_namespaces::{Command, Namespaces, Support};
+/// let support = Support::detect()?;
+/// let mut set = Namespaces::NET | Namespaces::UTS;
+/// if !support.creatable().contains(set) {
+///     set |= Namespaces::USER;
+/// }
+/// match support.refusals(set).next() {
+///     Some(reason) => eprintln!("{reason}"),
+///     None => { Command::new("true").namespaces(set).status()?; }
+/// }
+/// # Ok::<(), linux_namespaces::Error>(())
+/// ```
+///
+/// # References
+/// namespaces(7), user_namespaces(7)
+#[derive(Clone, Debug)]
+pub struct Support {
+    /// In the order of [`NamespaceKind::ALL`].
+    kinds: [Attempts; 8],
+    /// A new pid and a new mount namespace with a /proc of their own.
+    proc: Result<()>,
+    /// In the order of [`Interface::ALL`].
+    interfaces: [Result<()>; Interface::ALL.len()],
+}
+
+impl Support {
+    /// Tries everything. It takes some 50 children, of about a tenth of a millisecond each, and of more where a kind is dear to create
+    /// or, for entering a time namespace, the caller's memory has to be copied (about 40 ms for each GiB).
+    ///
+    /// What holds for the calling thread now may be otherwise for another one, with other capabilities, and later, when limits are
+    /// reached.
+    ///
+    /// # Errors
+    /// [`Step::Clone`](crate::Step::Clone): EAGAIN, ENOMEM or EMFILE, when there is no room for any child, so that nothing can be found out.
+    ///
+    /// # Requires
+    /// Nothing. Without `/proc` it works too: what needs that is then not to be had, with [`Cause::MissingProc`].
+    pub fn detect() -> Result<Self> {
+        let interfaces = interface::detect()?;
+        let kinds = kinds::detect()?;
+        let proc = kinds::proc();
+        Ok(Self { kinds, proc, interfaces })
+    }
+
+    /// Kinds that this process can create as it is. An ordinary user's are `USER` alone, at best.
+    #[must_use]
+    pub fn creatable(&self) -> Namespaces {
+        self.kinds_where(|attempts| attempts.create.is_ok())
+    }
+
+    /// Kinds that it can create together with a user namespace; `USER` itself is one of them.
+    #[must_use]
+    pub fn creatable_with_user(&self) -> Namespaces {
+        self.kinds_where(|attempts| attempts.create_with_user.is_ok())
+    }
+
+    /// Kinds of which it can enter a namespace as it is: one that belongs to its own user namespace or, for `USER`, one that its user
+    /// has created.
+    #[must_use]
+    pub fn joinable(&self) -> Namespaces {
+        self.kinds_where(|attempts| attempts.enter.is_ok())
+    }
+
+    /// Kinds of which it can enter a namespace together with the user namespace that owns it and that its user has created.
+    #[must_use]
+    pub fn joinable_with_user(&self) -> Namespaces {
+        self.kinds_where(|attempts| attempts.enter_with_user.is_ok())
+    }
+
+    fn kinds_where(&self, works: impl Fn(&Attempts) -> bool) -> Namespaces {
+        NamespaceKind::ALL.into_iter().filter(|kind| works(self.attempts(*kind))).collect()
+    }
+
+    fn attempts(&self, kind: NamespaceKind) -> &Attempts {
+        &self.kinds[kind as usize]
+    }
+
+    /// Why a kind can be created neither way; `None` if it can, or, which is rare, for a reason without a name:
+    /// [`creating`](Self::creating) has that in words.
+    #[must_use]
+    pub fn refusal(&self, kind: NamespaceKind) -> Option<&Cause> {
+        let attempts = self.attempts(kind);
+        // What the way with the user namespace lacks is nearer to the remedy.
+        let alone = attempts.create.as_ref().err()?;
+        let with_user = attempts.create_with_user.as_ref().err()?;
+        with_user.cause().or(alone.cause())
+    }
+
+    /// The errors of those kinds of the set that cannot be created: with `USER` in the set those of the way with a user namespace.
+    pub fn refusals(&self, set: Namespaces) -> impl Iterator<Item = &Error> {
+        set.kinds().filter_map(move |kind| {
+            let result = match set.contains(Namespaces::USER) {
+                true => self.creating_with_user(kind),
+                false => self.creating(kind),
+            };
+            result.err()
+        })
+    }
+
+    /// What happened when this kind was created as it is.
+    ///
+    /// # Errors
+    /// The step that failed, its errno, and the reason.
+    pub fn creating(&self, kind: NamespaceKind) -> Result<(), &Error> {
+        self.attempts(kind).create.as_ref().copied()
+    }
+
+    /// What happened when this kind was created together with a user namespace.
+    ///
+    /// # Errors
+    /// The step that failed, its errno, and the reason.
+    pub fn creating_with_user(&self, kind: NamespaceKind) -> Result<(), &Error> {
+        self.attempts(kind).create_with_user.as_ref().copied()
+    }
+
+    /// What happened when a namespace of this kind was entered.
+    ///
+    /// # Errors
+    /// The step that failed, its errno, and the reason. Where none could be created to be entered, it is why not.
+    pub fn entering(&self, kind: NamespaceKind) -> Result<(), &Error> {
+        self.attempts(kind).enter.as_ref().copied()
+    }
+
+    /// What happened when a namespace of this kind was entered together with its user namespace.
+    ///
+    /// # Errors
+    /// The step that failed, its errno, and the reason. Where none could be created to be entered, it is why not.
+    pub fn entering_with_user(&self, kind: NamespaceKind) -> Result<(), &Error> {
+        self.attempts(kind).enter_with_user.as_ref().copied()
+    }
+
+    /// What happened when a new `/proc` was mounted in a new pid and mount namespace, with a user namespace unless the two can be
+    /// created without. In many containers it cannot: [`Cause::MaskedProc`].
+    ///
+    /// # Errors
+    /// The step that failed, its errno, and the reason.
+    pub fn mounting_proc(&self) -> Result<(), &Error> {
+        self.proc.as_ref().copied()
+    }
+
+    /// Whether the kernel has it and no filter keeps it from this process.
+    #[must_use]
+    pub fn has(&self, interface: Interface) -> bool {
+        self.calling(interface).is_ok()
+    }
+
+    /// Why there is no such interface; `None` if there is.
+    #[must_use]
+    pub fn missing(&self, interface: Interface) -> Option<&Cause> {
+        self.calling(interface).err()?.cause()
+    }
+
+    /// What happened when the interface was called.
+    ///
+    /// # Errors
+    /// The errno, and the reason.
+    pub fn calling(&self, interface: Interface) -> Result<(), &Error> {
+        self.interfaces[interface as usize].as_ref().copied()
+    }
+}
+
+impl fmt::Display for Support {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        table::write(self, f)
+    }
+}
