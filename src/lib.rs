@@ -92,6 +92,8 @@ mod setns;
 #[cfg(target_os = "linux")]
 mod subid;
 #[cfg(target_os = "linux")]
+mod support;
+#[cfg(target_os = "linux")]
 mod sys;
 #[cfg(target_os = "linux")]
 mod threads;
@@ -110,6 +112,7 @@ pub use self::{
     process::{PidFd, ProcessNamespaces},
     scope::Scope,
     setns::{setns, setns_process},
+    support::{Interface, Support},
     unshare::unshare,
 };
 

@@ -57,7 +57,7 @@ static STATE: Mutex<State> = Mutex::new(State::new(0));
 static CHANGED: Condvar = Condvar::new();
 
 /// A spawn that uses the flag, until this is dropped.
-pub(super) struct Dumpable {
+pub(crate) struct Dumpable {
     ticket: u64,
     sort: Sort,
 }
@@ -68,17 +68,17 @@ fn state() -> MutexGuard<'static, State> {
 
 impl Dumpable {
     /// For a spawn that writes id maps.
-    pub(super) fn mapping() -> Self {
+    pub(crate) fn mapping() -> Self {
         Self::queue(Sort::Mapping)
     }
 
     /// For a spawn in which the flag will be cleared.
-    pub(super) fn clearing() -> Self {
+    pub(crate) fn clearing() -> Self {
         Self::queue(Sort::Clearing)
     }
 
     /// The same, and it is cleared at once.
-    pub(super) fn cleared() -> Self {
+    pub(crate) fn cleared() -> Self {
         let clearing = Self::clearing();
         sys::prctl::set_dumpable(0);
         clearing

@@ -4,7 +4,7 @@ mod builder;
 mod child;
 mod create;
 mod credentials;
-mod dumpable;
+pub(crate) mod dumpable;
 mod environment;
 mod exec;
 mod explain;

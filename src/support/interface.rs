@@ -173,4 +173,3 @@ pub(super) fn child(ops: &mut [Op<'_>]) -> Result<()> {
         _ => Ok(()),
     }
 }
-

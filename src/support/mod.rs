@@ -71,8 +71,9 @@ impl Support {
     pub fn detect() -> Result<Self> {
         let interfaces = interface::detect()?;
         let kinds = kinds::detect()?;
-        let proc = kinds::proc();
-        Ok(Self { kinds, proc, interfaces })
+        let mut support = Self { kinds, proc: Ok(()), interfaces };
+        support.proc = kinds::proc(support.creatable());
+        Ok(support)
     }
 
     /// Kinds that this process can create as it is. An ordinary user's are `USER` alone, at best.
