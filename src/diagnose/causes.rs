@@ -3,17 +3,16 @@
 //! Some reasons are certain, for a fact proves them. Others are what is left when the rest does not hold, and then the hint says so.
 #![forbid(unsafe_code)]
 
+use super::apparmor::apparmor;
 use super::facts::Facts;
 use super::hints;
+use super::limits::limit;
 use crate::error::Cause;
 use crate::{NamespaceKind, Namespaces};
 
 pub(super) const CAP_SYS_CHROOT: u64 = 1 << 18;
 pub(super) const CAP_SYS_ADMIN: u64 = 1 << 21;
 pub(super) const CAP_SETFCAP: u64 = 1 << 31;
-
-/// The kernel nests user and pid namespaces so deep below the first one.
-const DEEPEST: usize = 32;
 
 /// A cause for programs, if it has a name, and a hint for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,50 +83,6 @@ fn has_left_its_pid_namespace(facts: &dyn Facts) -> bool {
     own.is_some() && link("pid_for_children") != own
 }
 
-/// ENOSPC is two limits: how many, and for two kinds how deep.
-///
-/// The files have the limits of the caller's own user namespace. Those of the namespaces around count too, and cannot be read
-/// from inside; nor can anybody read how many there are. So 0 is certain, what is low was set so and is likely, and the depth
-/// is what is left, unless the caller is where nothing is around.
-fn limit(facts: &dyn Facts, set: Namespaces) -> Option<Reason> {
-    let limit =
-        |kind: &NamespaceKind| facts.number(&format!("/proc/sys/user/max_{kind}_namespaces"));
-    // The kernel's own are in the thousands.
-    let low = set.kinds().filter(|kind| limit(kind).is_some_and(|limit| limit < 100));
-    if let Some(kind) = low.min_by_key(limit) {
-        return Some(Cause::Limit(kind).into());
-    }
-    for kind in [NamespaceKind::User, NamespaceKind::Pid] {
-        if set.contains(kind.flag()) && !is_initial(facts, kind) {
-            let cause = Cause::Nesting(kind);
-            let certain = kind == NamespaceKind::Pid && pid_depth(facts) >= Some(DEEPEST);
-            return Some(match certain {
-                true => cause.into(),
-                false => Reason::hinting(cause, hints::nesting_or_limit(kind)),
-            });
-        }
-    }
-    let lowest = set.kinds().min_by_key(|kind| limit(kind).unwrap_or(i64::MAX));
-    lowest.map(|kind| Cause::Limit(kind).into())
-}
-
-/// Whether the caller is in the namespace that the kernel starts with: those have the same inodes everywhere.
-fn is_initial(facts: &dyn Facts, kind: NamespaceKind) -> bool {
-    let inode = match kind {
-        NamespaceKind::User => 4_026_531_837u32,
-        NamespaceKind::Pid => 4_026_531_836,
-        _ => return false,
-    };
-    facts.link(&format!("/proc/self/ns/{kind}")) == Some(format!("{kind}:[{inode}]"))
-}
-
-/// How many pid namespaces are around the caller's, up to the one of the mounted /proc.
-fn pid_depth(facts: &dyn Facts) -> Option<usize> {
-    let status = facts.status()?;
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    numbers.split_ascii_whitespace().count().checked_sub(1)
-}
-
 /// EPERM and EACCES. With `USER` in the set it is about user namespaces, otherwise about the rest.
 fn refused(facts: &dyn Facts, errno: i32, set: Namespaces) -> Option<Reason> {
     let admin = facts.has(CAP_SYS_ADMIN);
@@ -195,40 +150,6 @@ fn maps(map: &str, id: u32) -> bool {
         };
         (inside..inside.saturating_add(count)).contains(&u64::from(id))
     })
-}
-
-/// The profile into which Ubuntu puts a program that creates a user namespace without leave to.
-const RESTRICTED: &str = "unprivileged_userns";
-
-/// Whether it is AppArmor that answered so, as far as its files tell.
-///
-/// With Ubuntu's switch on, a program without a profile ("unconfined") and without CAP_SYS_ADMIN may have a user namespace, but no
-/// capability in it. One with a profile is not touched by the switch: it has what its rules say, of which nothing can be read. What
-/// a rule forbids is EACCES, so with EPERM another reason is to be looked for.
-pub(super) fn apparmor(facts: &dyn Facts, errno: i32) -> Option<Reason> {
-    if !matches!(errno, libc::EPERM | libc::EACCES) {
-        return None;
-    }
-    let switch = facts.number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1);
-    let files = ["/proc/thread-self/attr/apparmor/current", "/proc/thread-self/attr/current"];
-    let label = files.into_iter().find_map(|file| facts.file(file));
-    let label = label.as_deref().map(|text| text.trim_end_matches(['\n', '\0']));
-    // Under other security modules the second file has their labels, which have no mode at the end.
-    let profile = label.and_then(|label| label.strip_suffix(')')?.rsplit_once(" ("));
-    match profile {
-        Some((name, _)) if name == RESTRICTED || name.starts_with("unprivileged_userns//") => {
-            Some(Cause::AppArmor.into())
-        }
-        Some((name, "enforce" | "kill")) if errno == libc::EACCES => {
-            Some(Reason::hinting(Cause::AppArmor, hints::profile(name)))
-        }
-        // Such a profile has rules for user namespaces and for nothing else.
-        Some((name, "unconfined")) if switch && !facts.has(CAP_SYS_ADMIN) => {
-            Some(Reason::hinting(Cause::AppArmor, hints::profile(name)))
-        }
-        Some(_) => None,
-        None => (switch && !facts.has(CAP_SYS_ADMIN)).then(|| Cause::AppArmor.into()),
-    }
 }
 
 /// For what the kernel does not know, unless a filter answers in its place.
@@ -307,7 +228,7 @@ impl dyn Facts + '_ {
     }
 
     /// A filter is a thread's own.
-    fn status(&self) -> Option<String> {
+    pub(super) fn status(&self) -> Option<String> {
         self.file("/proc/thread-self/status").or_else(|| self.file("/proc/self/status"))
     }
 
@@ -322,22 +243,23 @@ impl dyn Facts + '_ {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::given::Given;
     use super::*;
     use proptest::prelude::*;
 
     const USER: Namespaces = Namespaces::USER;
-    const SWITCH: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
-    const LABEL: &str = "/proc/thread-self/attr/current";
-
-    fn found(facts: &Given, errno: i32, set: Namespaces) -> (Option<Cause>, String) {
+    pub(in crate::diagnose) fn found(
+        facts: &Given,
+        errno: i32,
+        set: Namespaces,
+    ) -> (Option<Cause>, String) {
         let reason = creating(facts, errno, set, false).expect("a reason");
         (reason.cause, reason.hint)
     }
 
     #[track_caller]
-    fn is(found: (Option<Cause>, String), cause: Cause, words: &[&str]) {
+    pub(in crate::diagnose) fn is(found: (Option<Cause>, String), cause: Cause, words: &[&str]) {
         assert_eq!(found.0, Some(cause), "{}", found.1);
         for word in words {
             assert!(found.1.contains(word), "no {word:?} in {:?}", found.1);
@@ -359,104 +281,6 @@ mod tests {
         assert_ne!(found(&root, libc::EPERM, USER).0, Some(Cause::UsernsSysctl));
         let on = Given::user().file(switch, "1\n");
         assert_ne!(found(&on, libc::EPERM, USER).0, Some(Cause::UsernsSysctl));
-    }
-
-    #[test]
-    fn ubuntu_restricts_unconfined_programs() {
-        let remedy = [
-            "kernel.apparmor_restrict_unprivileged_userns is 1",
-            "`userns,`",
-            "set that sysctl to 0",
-        ];
-        let ubuntu = Given::user().file(SWITCH, "1\n").file(LABEL, "unconfined\n");
-        for errno in [libc::EPERM, libc::EACCES] {
-            is(found(&ubuntu, errno, USER), Cause::AppArmor, &remedy);
-            let reason = inside(&ubuntu, errno, USER | Namespaces::NET).expect("a reason");
-            is((reason.cause, reason.hint), Cause::AppArmor, &remedy);
-        }
-        // Files that cannot be read change nothing.
-        is(found(&Given::user().file(SWITCH, "1\n"), libc::EPERM, USER), Cause::AppArmor, &remedy);
-        // In a namespace that was restricted, whatever the switch says now.
-        for label in ["unprivileged_userns (enforce)\n", "unprivileged_userns//x (enforce)"] {
-            is(
-                found(&Given::user().file(LABEL, label), libc::EPERM, USER),
-                Cause::AppArmor,
-                &remedy,
-            );
-        }
-        // The newer file counts more.
-        let both = ubuntu.clone().file("/proc/thread-self/attr/apparmor/current", "x (complain)\n");
-        assert_ne!(found(&both, libc::EPERM, USER).0, Some(Cause::AppArmor));
-        // Off, or for root.
-        let off = Given::user().file(SWITCH, "0\n").file(LABEL, "unconfined\n");
-        assert_ne!(found(&off, libc::EPERM, USER).0, Some(Cause::AppArmor));
-        let root = Given::root().file(SWITCH, "1\n").file(LABEL, "unconfined\n");
-        assert_ne!(found(&root, libc::EPERM, USER).0, Some(Cause::AppArmor));
-        // Other errors have other reasons.
-        assert!(inside(&ubuntu, libc::EINVAL, USER).is_none());
-    }
-
-    #[test]
-    fn a_profile_has_its_own_rules() {
-        // Chrome's, which allows them.
-        let chrome = Given::user().file(SWITCH, "1\n").file(LABEL, "chrome (unconfined)\n");
-        is(found(&chrome, libc::EPERM, USER), Cause::AppArmor, &["chrome", "`userns,`"]);
-        let confined = Given::user().file(SWITCH, "1\n").file(LABEL, "my-tool (enforce)\n");
-        is(found(&confined, libc::EACCES, USER), Cause::AppArmor, &["my-tool", "`userns,`"]);
-        // A rule is not what says EPERM; in a container a filter is.
-        let docker = Given::user().in_a_container().file(SWITCH, "1\n");
-        let docker = docker.file(LABEL, "docker-default (enforce)\n");
-        is(found(&docker, libc::EPERM, USER), Cause::Seccomp, &["seccomp filter", "container"]);
-        // A label of SELinux is none of AppArmor's.
-        let label = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023";
-        let fedora = Given::user().file(LABEL, label);
-        let (cause, hint) = found(&fedora, libc::EACCES, USER);
-        assert_eq!(cause, None);
-        assert!(hint.contains("SELinux") && hint.contains("journal"), "{hint}");
-    }
-
-    #[test]
-    fn red_hat_sets_the_limit_to_none() {
-        let file = "/proc/sys/user/max_user_namespaces";
-        let here =
-            Given::user().file(file, "0\n").file("/proc/sys/user/max_net_namespaces", "9000\n");
-        let words = ["user.max_user_namespaces", "raise"];
-        let both = USER | Namespaces::NET;
-        is(found(&here, libc::ENOSPC, both), Cause::Limit(NamespaceKind::User), &words);
-        let net =
-            Given::user().file(file, "9000\n").file("/proc/sys/user/max_net_namespaces", "0\n");
-        is(
-            found(&net, libc::ENOSPC, both),
-            Cause::Limit(NamespaceKind::Net),
-            &["max_net_namespaces"],
-        );
-        is(found(&net, libc::ENOSPC, Namespaces::NET), Cause::Limit(NamespaceKind::Net), &[]);
-        // Nothing is set here: it is one further out, and only two kinds nest.
-        let nothing = Given::user();
-        is(found(&nothing, libc::ENOSPC, Namespaces::UTS), Cause::Limit(NamespaceKind::Uts), &[]);
-    }
-
-    #[test]
-    fn depth_is_what_is_left_and_never_where_nothing_is_around() {
-        let files = |facts: Given| {
-            facts
-                .file("/proc/sys/user/max_user_namespaces", "2147483647\n")
-                .file("/proc/sys/user/max_pid_namespaces", "2147483647\n")
-        };
-        let nested = files(Given::user()).link("/proc/self/ns/user", "user:[4026532007]");
-        let words = ["32 deep", "user.max_user_namespaces", "further out"];
-        is(found(&nested, libc::ENOSPC, USER), Cause::Nesting(NamespaceKind::User), &words);
-        let initial = files(Given::user()).link("/proc/self/ns/user", "user:[4026531837]");
-        is(found(&initial, libc::ENOSPC, USER), Cause::Limit(NamespaceKind::User), &["raise"]);
-        // A pid namespace may be deep in there all the same.
-        let deep = initial.link("/proc/self/ns/pid", "pid:[4026532009]");
-        let both = USER | Namespaces::PID;
-        is(found(&deep, libc::ENOSPC, both), Cause::Nesting(NamespaceKind::Pid), &["or"]);
-        let numbers = (0..=DEEPEST).map(|pid| format!("\t{pid}")).collect::<String>();
-        let seen = deep.file("/proc/thread-self/status", &format!("NSpid:{numbers}\n"));
-        let (cause, hint) = found(&seen, libc::ENOSPC, both);
-        assert_eq!(cause, Some(Cause::Nesting(NamespaceKind::Pid)));
-        assert_eq!(hint, Cause::Nesting(NamespaceKind::Pid).to_string(), "it is certain");
     }
 
     #[test]

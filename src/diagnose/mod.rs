@@ -1,14 +1,16 @@
 //! From an errno to the reason and the remedy: looked up in the caller, after something has failed.
 //!
-//! [`facts`] are what the reasons are found in, [`causes`] and [`settings`] find them, [`hints`] has the words for those that
+//! [`facts`] are what the reasons are found in, [`causes`] and the files beside it find them, [`hints`] has the words for those that
 //! [`Cause`](crate::Cause) has none for. [`Support`](crate::Support) and every [`Error`] have their reasons from here.
 #![forbid(unsafe_code)]
 
+mod apparmor;
 mod causes;
 mod facts;
 #[cfg(test)]
 mod given;
 mod hints;
+mod limits;
 mod settings;
 
 use std::path::Path;

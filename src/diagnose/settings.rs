@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use super::causes::{CAP_SETFCAP, Reason, apparmor};
+use super::apparmor::apparmor;
+use super::causes::{CAP_SETFCAP, Reason};
 use super::facts::{Facts, What};
 use super::hints;
 use crate::Namespaces;
