@@ -4,6 +4,7 @@
 use std::ffi::{CStr, OsStr};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
@@ -36,7 +37,13 @@ impl Materials<'_> {
             Some(status) => format!("it ended with {status} in the middle of this step"),
             None => "it was killed in the middle of this step".to_owned(),
         };
-        self.failing(op).because(how)
+        let error = self.failing(op);
+        match status.and_then(|status| status.signal()) {
+            Some(libc::SIGSYS) => error.caused_by(Cause::Seccomp).because(format!(
+                "{how}, as a seccomp filter has it for this system call: allow it in the profile of the container"
+            )),
+            _ => error.because(how),
+        }
     }
 
     /// The error of an operation.

@@ -55,7 +55,7 @@ pub(super) fn creating(
         libc::EINVAL if set.contains(Namespaces::PID) && has_left_its_pid_namespace(facts) => {
             Some(Reason::unnamed(hints::PID_UNSHARED))
         }
-        libc::ENOMEM if set.contains(Namespaces::PID) && has_left_its_pid_namespace(facts) => {
+        libc::ENOMEM if has_left_its_pid_namespace(facts) => {
             Some(Reason::unnamed(hints::PID_INIT_ENDED))
         }
         libc::EINVAL if lacks_a_kind(facts, set) => Some(Cause::Kernel.into()),
@@ -76,7 +76,7 @@ fn lacks_a_kind(facts: &dyn Facts, set: Namespaces) -> bool {
 }
 
 /// After unshare(2) of the pid namespace the next children are in another one than the caller.
-fn has_left_its_pid_namespace(facts: &dyn Facts) -> bool {
+pub(super) fn has_left_its_pid_namespace(facts: &dyn Facts) -> bool {
     let link = |name: &str| facts.link(&format!("/proc/thread-self/ns/{name}"));
     let own = link("pid");
     // That of the children cannot be read before its first process is there.

@@ -59,8 +59,8 @@ pub(super) const NO_PROGRAM: &str =
 /// The depth cannot be read from inside, nor can the limits of the user namespaces around.
 pub(super) fn nesting_or_limit(kind: NamespaceKind) -> String {
     format!(
-        "the kernel nests {kind} namespaces 32 deep at most, or the limit user.max_{kind}_namespaces of a user namespace around \
-         this one is reached: create this one further out, or raise that limit there"
+        "the kernel nests {kind} namespaces 32 deep at most: create this one further out; \
+         or the limit user.max_{kind}_namespaces of a user namespace around this one is reached: raise it there"
     )
 }
 

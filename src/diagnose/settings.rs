@@ -36,6 +36,10 @@ pub(super) fn mounting_proc(facts: &dyn Facts, errno: i32, created: Namespaces) 
         _ => match apparmor(facts, errno) {
             Some(reason) => Some(reason),
             None if errno != libc::EPERM => None,
+            // Who could create the mount namespace has every capability over it.
+            None if created.contains(Namespaces::PID) && facts.is_filtered() => {
+                Some(Cause::Seccomp.into())
+            }
             None if created.contains(Namespaces::PID) => Some(Cause::MissingCapability.into()),
             None => Some(Reason::hinting(Cause::MissingCapability, hints::PROC_SHOWS_PIDS)),
         },
@@ -48,9 +52,12 @@ pub(super) fn propagation(facts: &dyn Facts, errno: i32) -> Option<Reason> {
         libc::EINVAL if facts.root_is_a_mount() == Some(false) => {
             Some(Reason::hinting(Cause::Chroot, hints::MOUNTS_IN_CHROOT))
         }
-        libc::EPERM => {
-            Some(apparmor(facts, errno).unwrap_or_else(|| Cause::MissingCapability.into()))
-        }
+        libc::EPERM => Some(match apparmor(facts, errno) {
+            Some(reason) => reason,
+            // Who could create the mount namespace has every capability over it.
+            None if facts.is_filtered() => Cause::Seccomp.into(),
+            None => Cause::MissingCapability.into(),
+        }),
         _ => apparmor(facts, errno),
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::process;
 
+use super::kinds::is_shortage;
 use crate::error::{At as _, Cause, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::probe::Probe;
@@ -126,6 +127,11 @@ pub(super) fn detect() -> Result<[Result<()>; Interface::ALL.len()]> {
     // The first child of all tells whether there can be any.
     child(&mut [])?;
     let results = Interface::ALL.map(|interface| call(&own, interface));
+    if let Some(error) =
+        results.iter().filter_map(|result| result.as_ref().err()).find(|error| is_shortage(error))
+    {
+        return Err(error.clone());
+    }
     let newest = Interface::ALL
         .into_iter()
         .filter(|interface| results[*interface as usize].is_ok())

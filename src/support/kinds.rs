@@ -27,7 +27,9 @@ pub(super) fn detect() -> Result<[Attempts; 8]> {
     let user = user();
     let kinds = NamespaceKind::ALL.map(|kind| attempts(kind, &user));
     // Nothing can be said of what there was no room to try.
-    let results = kinds.iter().flat_map(|kind| [&kind.create, &kind.create_with_user]);
+    let results = kinds.iter().flat_map(|kind| {
+        [&kind.create, &kind.create_with_user, &kind.enter, &kind.enter_with_user]
+    });
     let mut errors = results.filter_map(|result| result.as_ref().err());
     if let Some(error) = errors.find(|error| is_shortage(error)) {
         return Err(error.clone());
@@ -36,7 +38,8 @@ pub(super) fn detect() -> Result<[Attempts; 8]> {
     Ok(kinds)
 }
 
-fn is_shortage(error: &Error) -> bool {
+/// An error that says nothing of what was tried.
+pub(super) fn is_shortage(error: &Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EMFILE | libc::ENFILE))
 }
 

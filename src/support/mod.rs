@@ -10,7 +10,7 @@ use std::fmt;
 pub use self::interface::Interface;
 
 use self::kinds::Attempts;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, Result, Step};
 use crate::{NamespaceKind, Namespaces};
 
 /// What this process and user can do here: which kinds of namespace can be created and entered, alone and with a user namespace,
@@ -64,11 +64,15 @@ impl Support {
     /// reached.
     ///
     /// # Errors
-    /// [`Step::Clone`](crate::Step::Clone): EAGAIN, ENOMEM or EMFILE, when there is no room for any child, so that nothing can be found out.
+    /// * [`Step::Clone`], [`Step::Inspect`]: EAGAIN, ENOMEM or EMFILE, when there is no room for such a child, so that nothing can be
+    ///   found out.
+    /// * [`Step::Inspect`]: the calling thread has unshared its pid namespace and has no child in the new one yet. The first would
+    ///   be its process 1.
     ///
     /// # Requires
     /// Nothing. Without `/proc` it works too: what needs that is then not to be had, with [`Cause::MissingProc`].
     pub fn detect() -> Result<Self> {
+        children_are_free()?;
         let interfaces = interface::detect()?;
         let kinds = kinds::detect()?;
         let mut support = Self { kinds, proc: Ok(()), interfaces };
@@ -190,6 +194,20 @@ impl Support {
     /// The errno, and the reason.
     pub fn calling(&self, interface: Interface) -> Result<(), &Error> {
         self.interfaces[interface as usize].as_ref().copied()
+    }
+}
+
+/// After `unshare(PID)` the first child becomes process 1 of the new namespace, which ends with it. None of these is to be it.
+fn children_are_free() -> Result<()> {
+    let link = |name: &str| std::fs::read_link(format!("/proc/thread-self/ns/{name}"));
+    match (link("pid"), link("pid_for_children")) {
+        (Ok(_), Err(error)) if error.raw_os_error() == Some(libc::ENOENT) => {
+            Err(Error::new(Step::Inspect).on("what works here").because(
+                "the calling thread has unshared its pid namespace, and the first child, which tries something and ends, would be \
+                 process 1 of the new one and end it: call this before, or after the first child was started",
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -135,8 +135,12 @@ impl Probe {
             }
             Self::PidfdNamespace(fd) => {
                 let request = pidfd::GET_MNT_NAMESPACE as usize;
-                let fd = call(libc::SYS_ioctl, [fd as usize, request, 0, 0, 0, 0])?;
-                call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]).map(drop)
+                match call(libc::SYS_ioctl, [fd as usize, request, 0, 0, 0, 0]) {
+                    Ok(fd) => call(libc::SYS_close, [fd, 0, 0, 0, 0, 0]).map(drop),
+                    // The caller is closed to its child, as it may be for a moment of another thread's spawn.
+                    Err(Errno(libc::EACCES)) => Ok(()),
+                    Err(errno) => Err(errno),
+                }
             }
             Self::UniqueId(fd) => {
                 let mut id = 0u64;

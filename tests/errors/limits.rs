@@ -45,7 +45,8 @@ pub(crate) fn nested_users() {
     };
     assert_eq!(deepest.raw_os_error(), Some(libc::ENOSPC), "{deepest}");
     let message = "clone a process into new namespaces (user): No space left on device (os error 28): \
-                   the kernel nests user namespaces 32 deep at most: create this one further out";
+                   the kernel nests user namespaces 32 deep at most: create this one further out; or the limit \
+                   user.max_user_namespaces of a user namespace around this one is reached: raise it there";
     let cause = Some(Cause::Nesting(NamespaceKind::User));
     let step = Step::Clone(Namespaces::USER);
     fails(missing().namespaces(Namespaces::USER), step, libc::ENOSPC, cause, message);
@@ -68,7 +69,8 @@ pub(crate) fn nested_pids() {
         }
         Err(_) => {
             let message = "clone a process into new namespaces (pid): No space left on device (os error 28): \
-                           the kernel nests pid namespaces 32 deep at most: create this one further out";
+                           the kernel nests pid namespaces 32 deep at most: create this one further out; or the limit \
+                           user.max_pid_namespaces of a user namespace around this one is reached: raise it there";
             let cause = Some(Cause::Nesting(NamespaceKind::Pid));
             let step = Step::Clone(Namespaces::PID);
             fails(missing().namespaces(Namespaces::PID), step, libc::ENOSPC, cause, message);
