@@ -17,6 +17,7 @@
 //! | have a namespace without a process, and keep it by a file | [`Namespace::create`], [`Namespace::create_user`], [`Namespace::persist`], [`PersistedNamespace`] |
 //! | run a closure in other namespaces, on a thread of its own | [`Namespace::run`], [`Scope`] |
 //! | move the calling thread | [`unshare()`], [`setns()`], [`setns_process`] |
+//! | know what works here | [`Support`], with its [`Interface`]s |
 //! | know why not | [`Error`], with its [`Step`], [`Cause`] and hint |
 //!
 //! What it does not do: seccomp filters, Landlock, resource limits, container images, virtual Ethernet and routing. Those are
