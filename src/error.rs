@@ -314,6 +314,11 @@ pub enum Cause {
     MaskedProc,
     /// There is no `/proc` that shows the caller, where the kernel has files that are needed.
     MissingProc,
+    /// The process is closed to others of its user (`PR_SET_DUMPABLE` is 0), as after a change of its ids, and with it the files of its
+    /// children.
+    NotDumpable,
+    /// A security module of the kernel other than AppArmor: SELinux, a BPF program.
+    SecurityModule,
     /// The process has more than one thread.
     Threads,
     /// `newuidmap` and `newgidmap` are not installed.
@@ -365,6 +370,14 @@ impl fmt::Display for Cause {
             Self::MissingProc => f.write_str(
                 "it is done in a file below /proc, which is not mounted or is that of another pid namespace: \
                  mount proc of the caller's own pid namespace on /proc",
+            ),
+            Self::NotDumpable => f.write_str(
+                "this process is not dumpable, as after a change of its ids, so the map files of its children belong to root: \
+                 set prctl(PR_SET_DUMPABLE) to 1, or spawn from a program that was executed under that id",
+            ),
+            Self::SecurityModule => f.write_str(
+                "none of the kernel's own rules forbids it, so a security module does (SELinux, a BPF program): \
+                 what it refused and why is in the kernel's log or the audit log (journalctl)",
             ),
             Self::Threads => f.write_str(
                 "the kernel allows it only to a process with one thread: do it before other threads are started, \

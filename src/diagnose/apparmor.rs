@@ -102,7 +102,7 @@ mod tests {
         let label = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023";
         let fedora = Given::user().file(LABEL, label);
         let (cause, hint) = found(&fedora, libc::EACCES, USER);
-        assert_eq!(cause, None);
+        assert_eq!(cause, Some(Cause::SecurityModule));
         assert!(hint.contains("SELinux") && hint.contains("journal"), "{hint}");
     }
 }

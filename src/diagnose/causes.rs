@@ -93,7 +93,7 @@ fn refused(facts: &dyn Facts, errno: i32, set: Namespaces) -> Option<Reason> {
         if facts.is_filtered() {
             return Some(Cause::Seccomp.into());
         }
-        return Some(apparmor(facts, errno).unwrap_or_else(|| Reason::unnamed(hints::MODULE)));
+        return Some(apparmor(facts, errno).unwrap_or_else(|| Cause::SecurityModule.into()));
     }
     if !is_privileged_outside(facts)
         && facts.number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0)
@@ -122,7 +122,7 @@ fn refused(facts: &dyn Facts, errno: i32, set: Namespaces) -> Option<Reason> {
     if errno == libc::EPERM && root.is_none() {
         return Some(Reason::hinting(Cause::Chroot, hints::LIKELY_CHROOT));
     }
-    Some(Reason::unnamed(hints::MODULE))
+    Some(Cause::SecurityModule.into())
 }
 
 /// Whether the caller has CAP_SYS_ADMIN in the user namespace that the kernel starts with, where nothing else is told from it by
@@ -296,7 +296,7 @@ pub(super) mod tests {
         is(found(&Given::user(), libc::EPERM, USER), Cause::Chroot, &["likely", "pivot_root(2)"]);
         // Root can tell, so it is something else.
         let (cause, hint) = found(&Given::root(), libc::EPERM, USER);
-        assert_eq!(cause, None);
+        assert_eq!(cause, Some(Cause::SecurityModule));
         assert!(hint.contains("security module"), "{hint}");
     }
 
@@ -317,7 +317,7 @@ pub(super) mod tests {
         let docker = Given::root().in_a_container();
         is(found(&docker, libc::EPERM, Namespaces::NET), Cause::Seccomp, &["filter"]);
         let (cause, _) = found(&Given::root(), libc::EPERM, Namespaces::NET);
-        assert_eq!(cause, None, "root has it");
+        assert_eq!(cause, Some(Cause::SecurityModule), "root has it");
     }
 
     #[test]

@@ -15,9 +15,6 @@ pub(super) const PID_INIT_ENDED: &str = "process 1 of the pid namespace that thi
 pub(super) const LIKELY_CHROOT: &str = "most likely the caller is inside a chroot, which an ordinary user cannot find out and from where the kernel \
     allows no user namespace: change the root with pivot_root(2) instead of chroot(2)";
 
-pub(super) const MODULE: &str = "none of the kernel's own rules forbids it, so a security module does (SELinux, a BPF program): \
-    what it refused and why is in the kernel's log or the audit log (journalctl)";
-
 pub(super) const FILTER_OR_KERNEL: &str = "a seccomp filter on this process answers as if the call were unknown, or this kernel does not have it: \
     allow it in the profile of the container, or use a newer kernel";
 
@@ -36,9 +33,6 @@ pub(super) const MAPPING_ROOT: &str = "mapping user 0 takes CAP_SETFCAP, which t
 
 pub(super) const MAPPING_OTHERS: &str = "ids other than the caller's own may be mapped only with CAP_SETUID (CAP_SETGID for groups) over the \
     namespace around, and only those that are mapped there: run as root, or map the own id alone";
-
-pub(super) const NOT_DUMPABLE: &str = "this process is not dumpable, as after a change of its ids, so the map files of its children belong to root: \
-    set prctl(PR_SET_DUMPABLE) to 1, or spawn from a program that was executed under that id";
 
 pub(super) const PROC_SHOWS_PIDS: &str = "proc shows a pid namespace, and takes CAP_SYS_ADMIN over it: add `Namespaces::PID`, or set `mount_proc(false)`";
 

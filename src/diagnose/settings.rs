@@ -22,7 +22,7 @@ pub(super) fn mapping(facts: &dyn Facts, errno: i32, own_only: bool) -> Option<R
             lacks_setfcap.then(|| Reason::hinting(Cause::MissingCapability, hints::MAPPING_ROOT))
         }
         libc::EPERM => Some(Reason::hinting(Cause::MissingCapability, hints::MAPPING_OTHERS)),
-        libc::EACCES if facts.dumpable() != Some(1) => Some(Reason::unnamed(hints::NOT_DUMPABLE)),
+        libc::EACCES if facts.dumpable() != Some(1) => Some(Cause::NotDumpable.into()),
         libc::ENOENT | libc::ESRCH => Some(Cause::MissingProc.into()),
         _ => None,
     }
@@ -135,7 +135,8 @@ mod tests {
         assert!(root.hint.contains("CAP_SETFCAP"), "{}", root.hint);
         let closed = Given { dumpable: Some(0), ..Given::user() };
         let closed = mapping(&closed, libc::EACCES, true).expect("a reason");
-        assert!(closed.cause.is_none() && closed.hint.contains("PR_SET_DUMPABLE"));
+        assert_eq!(closed.cause, Some(Cause::NotDumpable));
+        assert!(closed.hint.contains("PR_SET_DUMPABLE"), "{}", closed.hint);
         assert_eq!(mapping(&Given::user(), libc::EACCES, true), None);
         for errno in [libc::ENOENT, libc::ESRCH] {
             assert_eq!(cause(mapping(&Given::user(), errno, true)), Some(Cause::MissingProc));

@@ -57,8 +57,8 @@ pub struct Support {
 }
 
 impl Support {
-    /// Tries everything. It takes some 50 children, of about a tenth of a millisecond each, and of more where a kind is dear to create
-    /// or, for entering a time namespace, the caller's memory has to be copied (about 40 ms for each GiB).
+    /// Tries everything. It takes some 60 children and some tens of milliseconds, most of which go into the creation of namespaces.
+    /// Who enters a time namespace needs a copy of the caller's memory, which adds to that for large callers.
     ///
     /// What holds for the calling thread now may be otherwise for another one, with other capabilities, and later, when limits are
     /// reached.
@@ -113,8 +113,8 @@ impl Support {
         &self.kinds[kind as usize]
     }
 
-    /// Why a kind can be created neither way; `None` if it can, or, which is rare, for a reason without a name:
-    /// [`creating`](Self::creating) has that in words.
+    /// Why a kind can be created neither way; `None` if it can, or, which is rare (a second `unshare(PID)` in a thread is one case), if the reason
+    /// has no name: [`creating`](Self::creating) has that in words, and [`creatable`](Self::creatable) says whether.
     #[must_use]
     pub fn refusal(&self, kind: NamespaceKind) -> Option<&Cause> {
         let attempts = self.attempts(kind);

@@ -41,6 +41,7 @@ pub(crate) fn closed_to_others() {
     } else {
         let error = support.creating_with_user(NamespaceKind::Net).expect_err("no map");
         assert!(error.to_string().contains("PR_SET_DUMPABLE"), "{error}");
+        assert_eq!(support.refusal(NamespaceKind::User), Some(&Cause::NotDumpable));
     }
 }
 
