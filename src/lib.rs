@@ -16,6 +16,7 @@
 //! | look | [`ProcessNamespaces`], [`NamespaceId`], [`Namespace`] (a handle), [`PidFd`] |
 //! | have a namespace without a process, and keep it by a file | [`Namespace::create`], [`Namespace::create_user`], [`Namespace::persist`], [`PersistedNamespace`] |
 //! | run a closure in other namespaces, on a thread of its own | [`Namespace::run`], [`Scope`] |
+//! | look at all there are | [`Inventory`], [`NamespaceInfo`], [`TreeOrder`] |
 //! | move the calling thread | [`unshare()`], [`setns()`], [`setns_process`] |
 //! | know what works here | [`Support`], with its [`Interface`]s |
 //! | know why not | [`Error`], with its [`Step`], [`Cause`] and hint |
@@ -59,6 +60,11 @@
 //! | `PIDFD_GET_INFO` | 6.13 | `/proc/self/fdinfo` |
 //! | the exit status of a pidfd | 6.15 | no status for a child that somebody else has waited for |
 //! | `NS_GET_ID` | 6.18 | [`Namespace::unique_id`] is `None` |
+//! | listns(2) | 6.19 | [`Inventory`] has what processes, mounts and other namespaces show |
+//!
+//! # Features
+//! None is on by default. `serde`: [`Inventory`], [`NamespaceInfo`] and [`ProcessNamespaces`] can be serialized, [`NamespaceId`],
+//! [`NamespaceKind`] and [`Namespaces`] also deserialized.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(
@@ -79,6 +85,8 @@ mod error;
 #[cfg(target_os = "linux")]
 mod id_map;
 #[cfg(target_os = "linux")]
+mod inventory;
+#[cfg(target_os = "linux")]
 mod kind;
 #[cfg(target_os = "linux")]
 mod namespace;
@@ -86,6 +94,8 @@ mod namespace;
 mod persist;
 #[cfg(target_os = "linux")]
 mod process;
+#[cfg(all(target_os = "linux", feature = "serde"))]
+mod serialize;
 #[cfg(target_os = "linux")]
 mod scope;
 #[cfg(target_os = "linux")]
@@ -107,6 +117,7 @@ pub use self::{
     command::{Child, Command, Propagation, Stdio},
     error::{Cause, Error, Result, Step},
     id_map::IdRange,
+    inventory::{Inventory, NamespaceInfo, TreeOrder},
     kind::{NamespaceKind, Namespaces, flags},
     namespace::{Namespace, NamespaceId},
     persist::PersistedNamespace,

@@ -16,6 +16,7 @@ use crate::{NamespaceKind, sys};
 /// It is an identity as long as something holds the namespace: a process in it, a [`Namespace`], a bind mount. After
 /// that the kernel uses the inode again. [`Namespace::unique_id`] is never used again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NamespaceId {
     kind: NamespaceKind,
     dev: u64,

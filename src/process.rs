@@ -184,7 +184,7 @@ pub struct ProcessNamespaces {
 }
 
 /// The names below /proc/<pid>, in the order of `NamespaceKind::ALL`.
-const ENTRIES: [&CStr; 8] =
+pub(crate) const ENTRIES: [&CStr; 8] =
     [c"ns/cgroup", c"ns/ipc", c"ns/mnt", c"ns/net", c"ns/pid", c"ns/time", c"ns/user", c"ns/uts"];
 
 impl ProcessNamespaces {
@@ -323,7 +323,7 @@ fn inode(link: &[u8]) -> Option<u64> {
 }
 
 /// The device number that all namespace files share.
-fn nsfs_device() -> io::Result<u64> {
+pub(crate) fn nsfs_device() -> io::Result<u64> {
     static DEVICE: OnceLock<u64> = OnceLock::new();
     if let Some(device) = DEVICE.get() {
         return Ok(*device);

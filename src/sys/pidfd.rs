@@ -1,4 +1,4 @@
-//! pidfd_open(2), pidfd_send_signal(2), and the ioctls of a pidfd.
+//! pidfd_open(2), pidfd_getfd(2), pidfd_send_signal(2), and the ioctls of a pidfd.
 
 use std::ffi::c_int;
 use std::io;
@@ -21,6 +21,12 @@ fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
 pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers.
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) })
+}
+
+/// `pidfd_getfd(2)` (Linux 5.6): a duplicate of the process's descriptor `number`. EPERM without the right to trace it.
+pub(crate) fn descriptor(pidfd: BorrowedFd<'_>, number: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) })
 }
 
 /// Takes over the pidfd that a clone wrote for the caller.

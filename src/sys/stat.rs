@@ -1,5 +1,6 @@
 //! stat(2) and statx(2).
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -29,6 +30,18 @@ pub(crate) fn is_mount_root(fd: BorrowedFd<'_>) -> Option<bool> {
     }
     (status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT != 0)
         .then_some(status.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0)
+}
+
+/// How many links the file `path`, below `directory`, has.
+#[allow(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
+pub(crate) fn links(directory: BorrowedFd<'_>, path: &CStr) -> io::Result<u64> {
+    // SAFETY: plain integers.
+    let mut status: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a path with its NUL, and a `stat` to fill.
+    if unsafe { libc::fstatat(directory.as_raw_fd(), path.as_ptr(), &raw mut status, 0) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(status.st_nlink as u64)
 }
 
 /// Whether the caller's root directory is the root of a mount: it is not after most uses of chroot(2). `None`: not

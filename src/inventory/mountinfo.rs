@@ -1,0 +1,103 @@
+//! `/proc/<pid>/mountinfo`: where namespaces are bind-mounted.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+
+use super::link;
+use crate::NamespaceKind;
+
+/// The namespaces that are mounted, and where. proc_pid_mountinfo(5).
+pub(super) fn namespaces(mountinfo: &[u8]) -> impl Iterator<Item = (NamespaceKind, u64, PathBuf)> {
+    mountinfo.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let root = fields.nth(3)?;
+        let point = fields.next()?;
+        // The optional fields end with a dash; the type of the file system follows.
+        fields.find(|field| *field == b"-")?;
+        if fields.next()? != b"nsfs" {
+            return None;
+        }
+        let (kind, ino) = link::namespace(root)?;
+        Some((kind, ino, PathBuf::from(OsString::from_vec(unescaped(point)))))
+    })
+}
+
+/// The kernel writes blanks, line ends and backslashes as three octal digits: `\040`.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        let escape = (*first == b'\\').then(|| octal(after.get(..3)?)).flatten();
+        (rest, _) = match escape {
+            Some(byte) => (&after[3..], plain.push(byte)),
+            None => (after, plain.push(*first)),
+        };
+    }
+    plain
+}
+
+fn octal(digits: &[u8]) -> Option<u8> {
+    digits.iter().try_fold(0u8, |value, digit| {
+        let digit = matches!(digit, b'0'..=b'7').then(|| digit - b'0')?;
+        value.checked_mul(8)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_mounts_of_namespaces_are_read() {
+        let mountinfo = b"\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
+30 22 0:4 net:[4026532281] /run/netns/blue rw shared:7 master:3 - nsfs nsfs rw\n\
+31 22 0:4 mnt:[4026532300] /a\\040b\\134c rw - nsfs nsfs rw\n\
+32 22 0:4 user:[7] /x\\\n\
+33 22 0:5 net:[8] /fake rw - tmpfs nsfs rw\n\
+34 22 0:5 / /- rw - tmpfs nsfs rw\n\
+35 22 0:4 wrong:[8] /y rw - nsfs nsfs rw\n\
+36";
+        let found: Vec<_> = namespaces(mountinfo).collect();
+        assert_eq!(
+            found,
+            [
+                (NamespaceKind::Net, 4_026_532_281, PathBuf::from("/run/netns/blue")),
+                (NamespaceKind::Mount, 4_026_532_300, PathBuf::from("/a b\\c")),
+            ]
+        );
+    }
+
+    #[test]
+    fn escapes() {
+        assert_eq!(unescaped(b"a\\040b\\011c\\012\\134"), b"a b\tc\n\\");
+        // What is no escape stays as it is.
+        assert_eq!(unescaped(b"\\"), b"\\");
+        assert_eq!(unescaped(b"\\04"), b"\\04");
+        assert_eq!(unescaped(b"\\999\\400"), b"\\999\\400");
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_kernel_escapes_is_read_back(name in proptest::collection::vec(1u8.., 0..40)) {
+            let escaped: Vec<u8> = name
+                .iter()
+                .flat_map(|byte| match byte {
+                    b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
+                    other => vec![*other],
+                })
+                .collect();
+            let line = [b"1 2 0:4 uts:[9] ", &escaped[..], b" rw - nsfs nsfs rw\n"].concat();
+            let path = PathBuf::from(OsString::from_vec(name));
+            prop_assert_eq!(namespaces(&line).collect::<Vec<_>>(), [(NamespaceKind::Uts, 9, path)]);
+        }
+
+        #[test]
+        fn nothing_panics(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = namespaces(&text).count();
+        }
+    }
+}
