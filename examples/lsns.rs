@@ -72,8 +72,12 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     if inventory.unreadable() > 0 {
         eprintln!("lsns: {} processes could not be looked into", inventory.unreadable());
     }
-    let nothing = task.is_some() && chosen.is_empty();
-    Ok(if nothing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    match task {
+        Some(task) if chosen.is_empty() => {
+            Err(format!("process {task} is not there, or may not be looked into").into())
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn table(namespaces: &[&NamespaceInfo]) -> String {

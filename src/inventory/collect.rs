@@ -85,10 +85,10 @@ pub(super) enum Sighting {
     Thread { process: u32, thread: u32 },
     /// The next children of a thread will be in it.
     Children { process: u32, thread: u32 },
-    /// The process has it open.
-    Descriptor { process: u32, number: u32 },
+    /// The process has it open, in the table of that thread.
+    Descriptor { process: u32, thread: u32, number: u32 },
     /// The process has a socket that belongs to it.
-    Socket { process: u32, number: u32 },
+    Socket { process: u32, thread: u32, number: u32 },
 }
 
 /// A namespace that was seen.
@@ -285,8 +285,9 @@ impl Sighting {
             Self::Children { process, thread } => {
                 link::path(format_args!("{process}/task/{thread}/ns/{kind}_for_children"))
             }
-            Self::Descriptor { process, number } | Self::Socket { process, number } => {
-                link::path(format_args!("{process}/fd/{number}"))
+            Self::Descriptor { process, thread, number }
+            | Self::Socket { process, thread, number } => {
+                link::path(format_args!("{process}/task/{thread}/fd/{number}"))
             }
         }
     }

@@ -133,13 +133,16 @@ impl<'s> Looker<'s> {
                 self.member(place, kind, name, Sighting::Process(process), None)?;
         }
         self.look_for_children(place, Sighting::Children { process, thread: process }, own)?;
-        if sys::stat::links(place, c"task")? > 3 {
-            self.look_at_threads(process, place, own)?;
-        }
-        if descriptors == Read::Refused {
+        // The first thread has ended if it is in no mount namespace any more: then it has no descriptors either.
+        let ended = own[NamespaceKind::Mount as usize].is_none();
+        if descriptors == Read::Refused && !ended {
             return Err(io::Error::from_raw_os_error(libc::EACCES));
         }
-        self.keep_descriptors(process, place)
+        self.keep_descriptors(process, process, place)?;
+        if sys::stat::links(place, c"task")? > 3 {
+            self.look_at_threads(process, place, own, ended)?;
+        }
+        Ok(())
     }
 
     /// Reads one link, and says where it leads. `but`: what leads there is known already.
@@ -185,16 +188,23 @@ impl<'s> Looker<'s> {
         process: u32,
         place: BorrowedFd<'_>,
         own: [Option<u64>; 8],
+        mut first_ended: bool,
     ) -> io::Result<()> {
         let list = sys::openat::list(place, c"task")?;
         let mut threads = std::mem::take(&mut self.threads);
         threads.clear();
         sys::getdents::names(list.as_fd(), &mut self.names, |name| threads.extend(link::id(name)))?;
         for thread in threads.iter().copied().filter(|thread| *thread != process) {
-            let read = self.look_at_thread(process, thread, list.as_fd(), own);
-            // One thread may end before the others.
-            if outcome(read)? == Read::Refused && sys::stat::links(place, c"task").is_ok() {
-                return Err(io::Error::from_raw_os_error(libc::EACCES));
+            let place = link::path(format_args!("{thread}"));
+            let read = self.look_at_thread(process, thread, list.as_fd(), own, first_ended);
+            match outcome(read)? {
+                // They share one table of descriptors, which is read once.
+                Read::Done => first_ended = false,
+                // One thread may end before the others.
+                Read::Refused if sys::stat::links(list.as_fd(), &place).is_ok() => {
+                    return Err(io::Error::from_raw_os_error(libc::EACCES));
+                }
+                _ => {}
             }
         }
         self.threads = threads;
@@ -207,8 +217,13 @@ impl<'s> Looker<'s> {
         thread: u32,
         list: BorrowedFd<'_>,
         mut own: [Option<u64>; 8],
+        table: bool,
     ) -> io::Result<()> {
         let place = sys::openat::place(list, &link::path(format_args!("{thread}")))?;
+        if table {
+            self.read_descriptors(place.as_fd())?;
+            self.keep_descriptors(process, thread, place.as_fd())?;
+        }
         for kind in OF_THREADS {
             let sighting = Sighting::Thread { process, thread };
             let name = ENTRIES[kind as usize];
@@ -242,13 +257,18 @@ impl<'s> Looker<'s> {
         })
     }
 
-    fn keep_descriptors(&mut self, process: u32, place: BorrowedFd<'_>) -> io::Result<()> {
+    fn keep_descriptors(
+        &mut self,
+        process: u32,
+        thread: u32,
+        place: BorrowedFd<'_>,
+    ) -> io::Result<()> {
         let mut pidfd = None;
         for (number, open) in std::mem::take(&mut self.descriptors) {
             match open {
                 Open::Namespace(kind, ino) => {
                     let path = link::path(format_args!("fd/{number}"));
-                    let sighting = Sighting::Descriptor { process, number };
+                    let sighting = Sighting::Descriptor { process, thread, number };
                     let shared = self.seen.shared;
                     match self.seen.saw(kind, ino, sighting, || shared.open(place, &path)) {
                         Err(error) if gone(&error) => {}
@@ -256,7 +276,7 @@ impl<'s> Looker<'s> {
                     }
                 }
                 Open::Socket(socket) => {
-                    let sighting = Sighting::Socket { process, number };
+                    let sighting = Sighting::Socket { process, thread, number };
                     self.sockets.look_at(&mut self.seen, socket, sighting, place, &mut pidfd)?;
                 }
             }

@@ -217,7 +217,7 @@ fn open_again(
     sighting: Sighting,
 ) -> io::Result<Option<OwnedFd>> {
     let file = match sighting {
-        Sighting::Socket { process, number } => sockets::namespace(shared, process, number)?,
+        Sighting::Socket { process, number, .. } => sockets::namespace(shared, process, number)?,
         _ => shared.open(shared.proc.as_fd(), &sighting.link(kind))?,
     };
     Ok((shared.inode(file.as_fd())? == Some(ino)).then_some(file))
@@ -229,7 +229,7 @@ fn shows_again(
     ino: u64,
     sighting: Sighting,
 ) -> io::Result<bool> {
-    if let Sighting::Socket { process, number } = sighting {
+    if let Sighting::Socket { process, number, .. } = sighting {
         let namespace = sockets::namespace(shared, process, number)?;
         return Ok(shared.inode(namespace.as_fd())? == Some(ino));
     }

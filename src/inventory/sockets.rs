@@ -38,7 +38,7 @@ impl Sockets {
         place: BorrowedFd<'_>,
         pidfd: &mut Pidfd,
     ) -> io::Result<()> {
-        let Sighting::Socket { process, number } = sighting else { return Ok(()) };
+        let Sighting::Socket { process, number, .. } = sighting else { return Ok(()) };
         if let Some(known) = self.of.get(&socket) {
             return known.map_or(Ok(()), |net| keep(seen, net, sighting));
         }
