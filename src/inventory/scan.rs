@@ -283,3 +283,40 @@ fn in_order<T: Ord>(mut items: Vec<T>) -> Vec<T> {
     items.dedup();
     items
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ProcessNamespaces;
+
+    #[test]
+    fn every_way_comes_to_the_same() {
+        let me = std::process::id();
+        let expected: Vec<_> = ProcessNamespaces::of(me).unwrap().iter().collect();
+        let usual = scan(Way::usual()).unwrap();
+        for pins in [0, 1, 5, 1000] {
+            for (processes_for_a_thread, most_threads) in [(1, 1), (1, 2), (3, 16), (0, 4)] {
+                let way = Way { pins, processes_for_a_thread, most_threads };
+                let inventory = scan(way).unwrap();
+                // Other processes come and go, so only this one is looked for.
+                let found: Vec<_> = inventory.of_process(me).map(NamespaceInfo::id).collect();
+                assert_eq!(found, expected, "{way:?}");
+                for id in &expected {
+                    let related = |inventory: &Inventory| {
+                        let found = inventory.get(*id).unwrap();
+                        (found.owner, found.parent, found.owner_uid, found.unique_id)
+                    };
+                    assert_eq!(related(&inventory), related(&usual), "{way:?}: {id}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_are_started_where_there_is_much_to_do() {
+        let way = Way { pins: 0, processes_for_a_thread: 256, most_threads: 8 };
+        assert_eq!(threads(way, 0), 1);
+        assert_eq!(threads(way, 511), 1);
+        assert!(threads(way, 100_000) <= 8);
+    }
+}

@@ -54,9 +54,13 @@ const _: () = assert!(size_of::<Handle>() == 24);
 const FD_NSFS_ROOT: RawFd = -10003;
 const FILEID_NSFS: i32 = 0xf1;
 
-/// The namespace with this unique id (Linux 6.18). ESTALE when there is none; EPERM for one that the caller is not in and may not see.
+/// The namespace with this unique id. Kernels that list ids open them by the id alone (Linux 6.19). ESTALE when there is none; EPERM
+/// for one that the caller is not in and may not see.
 pub(crate) fn open(id: u64) -> io::Result<OwnedFd> {
-    let mut handle = Handle { bytes: 16, kind: FILEID_NSFS, ns_id: id, ns_type: 0, ns_inum: 0 };
+    open_handle(Handle { bytes: 16, kind: FILEID_NSFS, ns_id: id, ns_type: 0, ns_inum: 0 })
+}
+
+fn open_handle(mut handle: Handle) -> io::Result<OwnedFd> {
     let flags = libc::O_RDONLY | libc::O_CLOEXEC;
     // SAFETY: a handle that says its size, in the layout that its kind demands.
     let fd =
@@ -80,9 +84,22 @@ mod tests {
         let own = File::open("/proc/thread-self/ns/net").unwrap();
         // Before Linux 6.18 there are no such ids.
         let Ok(id) = sys::ioctl_nsfs::unique_id(own.as_fd()) else { return };
-        let opened = open(id).unwrap();
-        let identity = sys::stat::identity;
-        assert_eq!(identity(opened.as_fd()).unwrap(), identity(own.as_fd()).unwrap());
+        let identity = sys::stat::identity(own.as_fd()).unwrap();
+        // Linux 6.18 wants to be told all of it.
+        let ns_type = libc::CLONE_NEWNET as u32;
+        let (bytes, kind) = (16, FILEID_NSFS);
+        let whole = Handle { bytes, kind, ns_id: id, ns_type, ns_inum: identity.1 as u32 };
+        let opened = open_handle(whole).unwrap();
+        assert_eq!(sys::stat::identity(opened.as_fd()).unwrap(), identity);
+        match (open(id), list_after(0, &mut [0; 1])) {
+            (Ok(opened), _) => {
+                assert_eq!(sys::stat::identity(opened.as_fd()).unwrap(), identity);
+            }
+            (Err(error), listed) => {
+                assert!(listed.is_err(), "what the kernel lists cannot be opened: {error}");
+                assert_eq!(error.raw_os_error(), Some(libc::ESTALE));
+            }
+        }
     }
 
     #[test]
