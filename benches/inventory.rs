@@ -39,33 +39,63 @@ fn main() -> ExitCode {
     }
 }
 
-/// One way to look at the host, and how long it took each time.
+/// One way to look at the host, how long it took each time, and how much of that the processors worked for it.
 struct Way {
     name: &'static str,
     run: fn(),
     times: Vec<Duration>,
+    work: Vec<Duration>,
 }
 
 impl Way {
-    fn median(&mut self) -> f64 {
-        self.times.sort_unstable();
-        self.times[self.times.len() / 2].as_secs_f64() * 1e6
+    fn new(name: &'static str, run: fn()) -> Self {
+        Self { name, run, times: Vec::new(), work: Vec::new() }
     }
+
+    fn take_turn(&mut self) {
+        let (start, worked) = (Instant::now(), worked());
+        (self.run)();
+        self.times.push(start.elapsed());
+        self.work.push(self::worked() - worked);
+    }
+
+    /// In microseconds: time, and work.
+    fn medians(&mut self) -> [f64; 2] {
+        [&mut self.times, &mut self.work].map(|all| {
+            all.sort_unstable();
+            all[all.len() / 2].as_secs_f64() * 1e6
+        })
+    }
+}
+
+/// The processor time of this process, and of those that it has waited for.
+fn worked() -> Duration {
+    let of = |who| {
+        // SAFETY: plain integers.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: a `rusage` to fill.
+        unsafe { libc::getrusage(who, &raw mut usage) };
+        let time = |time: libc::timeval| {
+            Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+        };
+        time(usage.ru_utime) + time(usage.ru_stime)
+    };
+    of(libc::RUSAGE_SELF) + of(libc::RUSAGE_CHILDREN)
 }
 
 fn inside(measure: bool) {
     let (steps, rounds): (&[usize], usize) =
-        if measure { (&[100, 1_000, 10_000], 9) } else { (&[20], 1) };
+        if measure { (&[100, 1_000, 10_000], 7) } else { (&[20], 1) };
     let mut ways = vec![
-        Way { name: "scan", run: scan, times: Vec::new() },
-        Way { name: "scan, one cpu", run: || on_one_cpu(scan), times: Vec::new() },
-        Way { name: "bare loop", run: || bare_loop(true), times: Vec::new() },
-        Way { name: "its links of namespaces alone", run: || bare_loop(false), times: Vec::new() },
+        Way::new("scan", scan),
+        Way::new("scan, one cpu", || on_one_cpu(scan)),
+        Way::new("bare loop", || bare_loop(true)),
+        Way::new("bare loop, namespaces only", || bare_loop(false)),
     ];
     if StdCommand::new("lsns").stdout(StdStdio::null()).status().is_ok_and(|end| end.success()) {
-        ways.push(Way { name: "lsns", run: lsns, times: Vec::new() });
+        ways.push(Way::new("lsns", lsns));
     }
-    println!("median microseconds per process of {rounds}; in brackets: times the bare loop");
+    println!("microseconds per process, medians of {rounds}: time (work of all processors)");
     let mut here = 1;
     for processes in steps {
         while here < *processes {
@@ -75,26 +105,29 @@ fn inside(measure: bool) {
         for way in &mut ways {
             (way.run)();
             way.times.clear();
+            way.work.clear();
         }
         for round in 0..rounds {
             // Nobody is always the first.
             for turn in 0..ways.len() {
                 let at = (turn + round) % ways.len();
-                let way = &mut ways[at];
-                let start = Instant::now();
-                (way.run)();
-                way.times.push(start.elapsed());
+                ways[at].take_turn();
             }
         }
-        let bare = ways[2].median();
+        let medians: Vec<[f64; 2]> = ways.iter_mut().map(Way::medians).collect();
         println!("{processes} processes");
-        for way in &mut ways {
-            let median = way.median();
-            let each = median / *processes as f64;
-            println!("  {:<32}{each:>8.1}  ({:.2})", way.name, median / bare);
+        for (way, [time, work]) in ways.iter().zip(&medians) {
+            let [time, work] = [time, work].map(|all| all / *processes as f64);
+            println!("  {:<28}{time:>8.1} ({work:.1})", way.name);
         }
-        if let Some(lsns) = ways.get_mut(4).map(Way::median) {
-            println!("  scan / lsns                     {:>8.3}", ways[0].median() / lsns);
+        let ratio = |name: &str, of: usize, to: usize| {
+            let [time, work] = [0, 1].map(|at| medians[of][at] / medians[to][at]);
+            println!("  {name:<28}{time:>8.2} ({work:.2})");
+        };
+        ratio("scan / bare loop", 0, 2);
+        ratio("scan, one cpu / bare loop", 1, 2);
+        if ways.len() > 4 {
+            ratio("scan / lsns", 0, 4);
         }
     }
 }
@@ -181,7 +214,11 @@ fn bare_loop(descriptors: bool) {
             // SAFETY: a name with its NUL, and a `stat` to fill.
             unsafe { libc::fstatat(place, c"task".as_ptr(), &raw mut status, 0) };
             let list = open(place, c"fd");
-            each_name(list, &mut names, |name| read_link(list, name, &mut link));
+            each_name(list, &mut names, |name| {
+                if name.to_bytes()[0] != b'.' {
+                    read_link(list, name, &mut link);
+                }
+            });
             // SAFETY: opened above.
             unsafe { libc::close(list) };
         }

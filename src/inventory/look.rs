@@ -239,6 +239,7 @@ impl<'s> Looker<'s> {
         let list = sys::openat::list(place, c"fd")?;
         let descriptors = &mut self.descriptors;
         sys::getdents::names(list.as_fd(), &mut self.names, |name| {
+            let Some(number) = link::id(name) else { return };
             let mut buffer: LinkBuffer = [0; 64];
             // Closed since, most likely.
             let Ok(link) = sys::readlink::readlinkat(list.as_fd(), name, &mut buffer) else {
@@ -248,7 +249,6 @@ impl<'s> Looker<'s> {
             if link.first() == Some(&b'/') {
                 return;
             }
-            let Some(number) = link::id(name) else { return };
             if let Some(socket) = link::socket(link) {
                 descriptors.push((number, Open::Socket(socket)));
             } else if let Some((kind, ino)) = link::namespace(link) {
