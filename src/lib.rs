@@ -94,10 +94,10 @@ mod namespace;
 mod persist;
 #[cfg(target_os = "linux")]
 mod process;
-#[cfg(all(target_os = "linux", feature = "serde"))]
-mod serialize;
 #[cfg(target_os = "linux")]
 mod scope;
+#[cfg(all(target_os = "linux", feature = "serde"))]
+mod serialize;
 #[cfg(target_os = "linux")]
 mod setns;
 #[cfg(target_os = "linux")]
