@@ -60,7 +60,8 @@ impl Inventory {
     ///
     /// It reads eight to ten links for each process, one more for each of its descriptors, and for each of its sockets
     /// it takes a duplicate for a moment, as nothing else tells a socket's namespace. With many processes it starts
-    /// threads for the time it takes. Of the descriptors that the caller may still open, it uses half at most.
+    /// threads for the time it takes. Of the descriptors that the caller may still open, it uses half at most; to another
+    /// scan at the same time they are this process's, as all others.
     ///
     /// Everything takes the right to look into a process: to be the same user, or CAP_SYS_PTRACE. Root sees almost all.
     ///
