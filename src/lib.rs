@@ -12,6 +12,7 @@
 //! | --- | --- |
 //! | name kinds | [`Namespaces`] (a set), [`flags`], [`NamespaceKind`] |
 //! | run a program, or a function, in new or existing namespaces | [`Command`], [`Child`], [`Stdio`] |
+//! | give it files and clocks of its own | [`Mount`], [`Propagation`], [`TimeOffset`] |
 //! | say what a program may do | [`Capabilities`] |
 //! | look | [`ProcessNamespaces`], [`NamespaceId`], [`Namespace`] (a handle), [`PidFd`] |
 //! | have a namespace without a process, and keep it by a file | [`Namespace::create`], [`Namespace::create_user`], [`Namespace::persist`], [`PersistedNamespace`] |
@@ -35,8 +36,8 @@
 //!
 //! # What happens in the child, in this order
 //! 1. enter existing namespaces, create new ones, wait for the id maps;
-//! 2. process group; host and domain name; loopback interface;
-//! 3. propagation of mounts; `/proc`;
+//! 2. cgroup; clock offsets; process group; host and domain name; loopback interface;
+//! 3. propagation of mounts; mounts; root; `/proc`;
 //! 4. descriptors; working directory;
 //! 5. groups, group id, user id, capabilities, no_new_privs;
 //! 6. signal dispositions and mask; `pre_exec` hooks; exec.
@@ -51,10 +52,14 @@
 //! | Interface | since Linux | without it |
 //! | --- | --- | --- |
 //! | clone3(2) | 5.3, unless a seccomp filter refuses it | clone(2); a new time namespace by unshare(2) in the child, which a function cannot have |
+//! | open_tree(2), move_mount(2) | 5.2 | mount(2) on `/proc/self/fd`; a bind mount cannot keep the propagation of its source |
 //! | `CLONE_CLEAR_SIGHAND` | 5.5 | handlers are reset one by one |
 //! | time namespaces | 5.6 | an error with [`Cause::Kernel`] |
+//! | openat2(2) | 5.6 | targets of mounts are walked component by component, and a symbolic link in one is an error |
+//! | `CLONE_INTO_CGROUP` | 5.7 | the child writes to `cgroup.procs` before all else |
 //! | setns(2) with a pidfd | 5.8 | [`Command::enter_process`] enters one namespace after the other; [`setns_process`], which is to do all or none, is an error |
 //! | close_range(2) | 5.9 | the descriptors in `/proc/self/fd` are closed one by one |
+//! | mount_setattr(2) | 5.12 | a remount with the flags there are; a whole tree cannot be made read-only |
 //! | `PIDFD_GET_*_NAMESPACE` | 6.11 | `/proc/<pid>/ns` |
 //! | `NS_GET_PID_IN_PIDNS` and its kin | 6.11 | `NSpid` in `/proc/<pid>/status` |
 //! | `PIDFD_GET_INFO` | 6.13 | `/proc/self/fdinfo` |
@@ -114,7 +119,7 @@ mod unshare;
 #[cfg(target_os = "linux")]
 pub use self::{
     capabilities::Capabilities,
-    command::{Child, Command, Propagation, Stdio},
+    command::{Child, Command, Mount, Propagation, Stdio, TimeOffset},
     error::{Cause, Error, Result, Step},
     id_map::IdRange,
     inventory::{Inventory, NamespaceInfo, TreeOrder},

@@ -10,7 +10,7 @@ use std::process::{ExitStatus, Output};
 use super::credentials::Credentials;
 use super::environment::Environment;
 use super::join::Join;
-use super::{Child, Stdio, exec, hook, maps, spawn, stdio};
+use super::{Child, Stdio, clock, exec, hook, maps, mount, spawn, stdio};
 use crate::error::{Error, Result};
 use crate::{Namespace, Namespaces, PidFd};
 
@@ -36,9 +36,9 @@ use crate::{Namespace, Namespaces, PidFd};
 /// * `spawn` and `status` inherit the three standard streams; `output` reads from nothing and captures the others.
 ///
 /// # In the child, in this order
-/// enter, create, id maps, process group, host and domain name, loopback, propagation, `/proc`, descriptors, working directory,
-/// groups, group and user id, capabilities, no_new_privs, signals, `pre_exec` hooks, exec. So paths mean what they mean inside, and names
-/// in `PATH` are looked for there.
+/// enter, create, id maps, cgroup, clock offsets, process group, host and domain name, loopback, propagation, mounts, root, `/proc`,
+/// descriptors, working directory, groups, group and user id, capabilities, no_new_privs, signals, `pre_exec` hooks, exec. So paths mean what
+/// they mean inside, and names in `PATH` are looked for there.
 ///
 /// # Errors
 /// Whatever fails up to the exec is an error from `spawn`, with the step, what it was done on, the errno and, where
@@ -67,23 +67,11 @@ pub struct Command {
     pub(super) hostname: Option<OsString>,
     pub(super) domainname: Option<OsString>,
     pub(super) loopback: Option<bool>,
-    pub(super) propagation: Option<Propagation>,
-    pub(super) mount_proc: Option<bool>,
+    pub(super) clocks: clock::Clocks,
+    pub(super) cgroup: Option<OwnedFd>,
+    pub(super) mounts: mount::Mounts,
     pub(super) fds: Vec<(RawFd, OwnedFd)>,
     pub(super) inherit_fds: bool,
-}
-
-/// How mounts and unmounts spread between this mount namespace and those it was copied from: mount_namespaces(7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Propagation {
-    /// `MS_PRIVATE`: neither way.
-    Private,
-    /// `MS_SLAVE`: from the outside in.
-    Slave,
-    /// `MS_SHARED`: to those that are copied from this one, and back.
-    Shared,
-    /// As it was: mounts may leak to the host.
-    Unchanged,
 }
 
 impl Command {
@@ -147,8 +135,9 @@ impl Command {
             hostname: None,
             domainname: None,
             loopback: None,
-            propagation: None,
-            mount_proc: None,
+            clocks: clock::Clocks::default(),
+            cgroup: None,
+            mounts: mount::Mounts::default(),
             fds: Vec::new(),
             inherit_fds: false,
         }
@@ -356,18 +345,6 @@ impl Command {
         self
     }
 
-    /// The propagation of all mounts inside. Needs `MOUNT`; default: [`Private`](Propagation::Private) when `MOUNT` is created.
-    pub fn propagation(&mut self, p: Propagation) -> &mut Self {
-        self.propagation = Some(p);
-        self
-    }
-
-    /// Whether to mount a new `/proc` inside. Needs `MOUNT`; default: true when `PID` and `MOUNT` are both created.
-    pub fn mount_proc(&mut self, mount: bool) -> &mut Self {
-        self.mount_proc = Some(mount);
-        self
-    }
-
     /// Passes a descriptor to the program under the number `target`, any number that is not negative. The command
     /// keeps it for further spawns.
     pub fn fd(&mut self, target: RawFd, source: impl Into<OwnedFd>) -> &mut Self {
@@ -412,8 +389,9 @@ impl fmt::Debug for Command {
         show("hostname", set(&self.hostname));
         show("domainname", set(&self.domainname));
         show("loopback", set(&self.loopback));
-        show("propagation", set(&self.propagation));
-        show("mount_proc", set(&self.mount_proc));
+        self.clocks.show(&mut show);
+        show("cgroup", set(&self.cgroup));
+        self.mounts.show(&mut show);
         show("fds", (!self.fds.is_empty()).then_some(&self.fds as &dyn fmt::Debug));
         show("inherit_fds", self.inherit_fds.then_some(&true as &dyn fmt::Debug));
         self.credentials.show(&mut show);

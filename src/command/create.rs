@@ -5,9 +5,9 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use super::join::Way;
-use super::plan::{HELPER, List, Materials, Plan, Supplies, mount_flags};
+use super::plan::{HELPER, List, Materials, Plan, Supplies};
 use super::stdio::Default;
-use super::{Command, Propagation, spawn, validate};
+use super::{Command, spawn, validate};
 use crate::error::{Cause, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::clone::Spec;
@@ -56,8 +56,8 @@ impl<'a> Materials<'a> {
         if kind == NamespaceKind::Net {
             ops.push(Op::Loopback);
         }
-        if let (NamespaceKind::Mount, Some(flags)) = (kind, mount_flags(Propagation::Private)) {
-            ops.push(Op::Propagation(flags));
+        if kind == NamespaceKind::Mount {
+            ops.push(Op::Propagation(libc::MS_REC | libc::MS_PRIVATE));
         }
         ops.extend([Op::OpenNamespace(kind), Op::End]);
         let first = first.expect("the process is one of them");

@@ -9,7 +9,7 @@ use super::maps::MapFiles;
 use super::plan::{Closing, Supplies};
 use super::spawn::may_enter_one_by_one;
 use super::stdio::Default;
-use super::{Command, validate};
+use super::{Command, clock, validate};
 use crate::error::{Cause, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::spawn::{Failure, Part, Replacement};
@@ -47,7 +47,11 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
         return Err(error.errno(libc::EINVAL).caused_by(Cause::Threads));
     }
 
-    let mut enter: Vec<Op<'_>> = materials.joins.ops().collect();
+    let mut enter: Vec<Op<'_>> = Vec::new();
+    if materials.cgroup.is_some() {
+        enter.push(materials.enter_cgroup(true));
+    }
+    enter.extend(materials.joins.ops());
     if !created.is_empty() {
         enter.push(Op::Unshare(created.bits() as i32));
     }
@@ -78,6 +82,8 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
     }
     let closing = if command.inherit_fds { Closing::Nothing } else { Closing::OthersAtExec };
     let mut rest = Vec::new();
+    let own_offsets = clock::offsets_of_this_thread();
+    rest.extend(materials.set_clocks(own_offsets.as_deref(), false));
     materials.set_up(&mut rest, closing);
     materials.credentials(&mut rest, false);
     rest.push(Op::Unblock);
@@ -94,6 +100,7 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
     if closed {
         sys::prctl::set_dumpable(0);
     }
+    materials.prepared.mounts.close();
     saved.restore();
     inheritable.restore();
     Ok(match (part, failure) {

@@ -8,9 +8,11 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use super::cgroup;
 use super::plan::Materials;
 use crate::error::{At as _, Cause, Error, Step};
 use crate::sys::child::Op;
+use crate::sys::clone::Spec;
 use crate::sys::spawn::Failure;
 use crate::{NamespaceKind, Namespaces, diagnose, sys};
 
@@ -22,9 +24,9 @@ impl Materials<'_> {
             Failure::Resources(error) => {
                 Err::<(), _>(error).at(|| Step::Clone(set)).expect_err("built as an error")
             }
-            Failure::Clone(errno) => {
+            Failure::Clone(errno) => self.not_entered(errno).unwrap_or_else(|| {
                 diagnose::creating(Error::new(Step::Clone(set)).errno(errno), set)
-            }
+            }),
             Failure::Op(place, errno) => self.failed(&ops[place], errno),
             Failure::Died(place, status) => self.died(&ops[place], status),
             Failure::Help(error) => error,
@@ -51,6 +53,10 @@ impl Materials<'_> {
         let command = self.command;
         let created = command.get_namespaces();
         let error = self.failing(op).errno(errno);
+        if let (Op::Hop(Spec { cgroup: Some(_), .. }), Some(error)) = (op, self.not_entered(errno))
+        {
+            return error;
+        }
         match op {
             Op::Enter { .. } | Op::EnterProcess { .. } => diagnose::entering(error, self.joins.kinds),
             // Only a pid namespace whose process 1 is gone has the kernel say so.
@@ -67,9 +73,12 @@ impl Materials<'_> {
                 error.because("there is no such process group in the session of the caller")
             }
             Op::Hostname(_) | Op::Domainname(_) => self.refused(error, NamespaceKind::Uts),
+            Op::Cgroup { .. } => cgroup::explain(error, 0),
+            Op::ClockOffsets { .. } => self.of_clocks(error),
             Op::Loopback => self.refused(error, NamespaceKind::Net),
             Op::Propagation(_) => self.of_mounts(error, diagnose::propagation),
             Op::Mount { .. } => self.of_mounts(error, |error| diagnose::mounting_proc(error, created)),
+            Op::Mounting(act) => self.mounting_failed(act, error),
             Op::Dup { to, .. } | Op::DupSaved { to } | Op::Save { to, .. } => {
                 match sys::process::open_files_limit() {
                     Some(limit) if *to as u64 >= limit => error.because(format!(
@@ -122,9 +131,15 @@ impl Materials<'_> {
             Op::Domainname(name) => {
                 Error::new(Step::Domainname).on(format!("{:?}", OsStr::from_bytes(name)))
             }
+            Op::Cgroup { .. } => Error::new(Step::Cgroup),
+            Op::ClockOffsets { text, .. } => {
+                let text = String::from_utf8_lossy(text);
+                Error::new(Step::ClockOffset).on(format!("{:?}", text.trim_end()))
+            }
             Op::Loopback => Error::new(Step::Loopback).on("lo"),
             Op::Propagation(_) => Error::new(Step::Propagation),
             Op::Mount { target, .. } => Error::new(Step::Mount(path(target))),
+            Op::Mounting(act) => self.mounting(act),
             Op::Dup { to, .. } | Op::Save { to, .. } | Op::DupSaved { to } => {
                 Error::new(Step::Fd(*to))
             }
@@ -141,13 +156,33 @@ impl Materials<'_> {
         }
     }
 
+    /// The error of a clone that put the program into no cgroup.
+    fn not_entered(&self, errno: i32) -> Option<Error> {
+        self.cgroup.and_then(|_| cgroup::Prepared::failed(errno))
+    }
+
+    fn of_clocks(&self, error: Error) -> Error {
+        match error.raw_os_error() {
+            Some(libc::ERANGE) => error.because(
+                "the clock would be below zero by it, or above 4611686018 s, as seen from the first time namespace",
+            ),
+            Some(libc::ENOENT) => error.because(
+                "it is written to /proc/self/timens_offsets: mount proc, and use a kernel with time namespaces (Linux 5.6)",
+            ),
+            Some(libc::EPERM) => error.caused_by(Cause::MissingCapability).because(
+                "it takes CAP_SYS_TIME over the new time namespace: run as root, or add `Namespaces::USER`",
+            ),
+            _ => error,
+        }
+    }
+
     /// The program is in a new user namespace and in an entered namespace of this kind, which belongs to one further out.
     fn is_out_of_power(&self, kind: NamespaceKind) -> bool {
         let created = self.command.get_namespaces();
         created.contains(Namespaces::USER) && self.joins.kinds.contains(kind.flag())
     }
 
-    fn refused(&self, error: Error, kind: NamespaceKind) -> Error {
+    pub(super) fn refused(&self, error: Error, kind: NamespaceKind) -> Error {
         if error.raw_os_error() == Some(libc::EPERM) && self.is_out_of_power(kind) {
             return error.caused_by(Cause::MissingCapability).because(format!(
                 "the {kind} namespace that is entered belongs to the user namespace around the new one: \
@@ -157,7 +192,7 @@ impl Materials<'_> {
         diagnose::inside(error, self.command.get_namespaces())
     }
 
-    fn of_mounts(&self, error: Error, diagnose: impl FnOnce(Error) -> Error) -> Error {
+    pub(super) fn of_mounts(&self, error: Error, diagnose: impl FnOnce(Error) -> Error) -> Error {
         if self.is_out_of_power(NamespaceKind::Mount) {
             return self.refused(error, NamespaceKind::Mount);
         }
@@ -167,6 +202,14 @@ impl Materials<'_> {
     fn not_executed(&self, error: Error) -> Error {
         if self.joins.kinds.contains(Namespaces::MOUNT) {
             return error;
+        }
+        if self.prepared.mounts.hides_paths() {
+            return match error.raw_os_error() {
+                Some(libc::ENOENT) if self.prepared.mounts.has_root() => error.because(
+                    "inside the new root there is no such program, or not the loader or interpreter that runs it",
+                ),
+                _ => error,
+            };
         }
         let base = self.command.get_current_dir().unwrap_or(Path::new(""));
         let found =

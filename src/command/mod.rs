@@ -1,7 +1,9 @@
 //! Running programs in namespaces: the builder ([`builder`]), what becomes of it ([`plan`]), and the child.
 
 mod builder;
+mod cgroup;
 mod child;
+mod clock;
 mod create;
 mod credentials;
 pub(crate) mod dumpable;
@@ -11,12 +13,15 @@ mod explain;
 mod hook;
 mod join;
 mod maps;
+mod mount;
 mod plan;
 mod spawn;
 mod stdio;
 mod validate;
 
-pub use builder::{Command, Propagation};
+pub use builder::Command;
 pub use child::Child;
+pub use clock::TimeOffset;
 pub(crate) use create::create;
+pub use mount::{Mount, Propagation};
 pub use stdio::Stdio;

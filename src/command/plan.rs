@@ -1,7 +1,7 @@
 //! From the settings to a list of operations, with everything prepared that they refer to.
 #![forbid(unsafe_code)]
 
-use std::ffi::{CString, OsStr, c_char, c_ulong};
+use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -11,10 +11,10 @@ use super::hook::Code;
 use super::join::{Joins, Way};
 use super::maps::Maps;
 use super::stdio::{Default, Streams};
-use super::{Command, Propagation, dumpable, validate};
+use super::{Command, cgroup, dumpable, mount, validate};
 use crate::error::{Error, Result};
 use crate::sys::child::{Exec, Op};
-use crate::sys::clone::{CLONE_CLEAR_SIGHAND, Spec};
+use crate::sys::clone::{CLONE_CLEAR_SIGHAND, CLONE_NEWTIME, Spec};
 use crate::{Namespaces, sys};
 
 /// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
@@ -27,6 +27,8 @@ pub(super) struct Prepared {
     hostname: Option<Vec<u8>>,
     domainname: Option<Vec<u8>>,
     pub(super) maps: Option<Maps>,
+    pub(super) clocks: Option<String>,
+    pub(super) mounts: mount::Prepared,
 }
 
 /// Texts, and a list of their addresses that ends with null.
@@ -67,6 +69,8 @@ impl Prepared {
             hostname: command.hostname.as_deref().map(|name| name.as_bytes().to_vec()),
             domainname: command.domainname.as_deref().map(|name| name.as_bytes().to_vec()),
             maps: Maps::new(command, joined)?,
+            clocks: command.clocks.text(),
+            mounts: command.mounts.prepare(command.namespaces)?,
         })
     }
 
@@ -117,6 +121,7 @@ pub(super) struct Supplies {
     /// A pidfd of the calling process, for a child that waits for it. Where it cannot be had, a caller that dies at the
     /// wrong moment leaves a child that waits.
     caller: Option<OwnedFd>,
+    pub(super) cgroup: Option<cgroup::Prepared>,
 }
 
 impl Supplies {
@@ -134,7 +139,8 @@ impl Supplies {
         let streams = Streams::open(command, default)?;
         let numbers = numbers(command, &streams);
         let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
-        Ok(Self { joins, prepared, streams, numbers, caller })
+        let cgroup = command.cgroup.as_ref().map(cgroup::Prepared::new).transpose()?;
+        Ok(Self { joins, prepared, streams, numbers, caller, cgroup })
     }
 
     pub(super) fn materials<'a>(&'a self, command: &'a Command) -> Materials<'a> {
@@ -145,6 +151,7 @@ impl Supplies {
             streams: &self.streams,
             numbers: &self.numbers,
             caller: self.caller.as_ref().map(AsRawFd::as_raw_fd),
+            cgroup: self.cgroup.as_ref(),
         }
     }
 }
@@ -157,6 +164,7 @@ pub(super) struct Materials<'a> {
     streams: &'a Streams,
     pub(super) numbers: &'a [RawFd],
     pub(super) caller: Option<RawFd>,
+    pub(super) cgroup: Option<&'a cgroup::Prepared>,
 }
 
 /// Where each descriptor that the program gets is now, and the number it gets.
@@ -226,13 +234,23 @@ impl<'a> Materials<'a> {
         // A table of its own without what is to be closed is cheapest made from the caller's own.
         let shares_table = !self.command.inherit_fds && code.is_empty();
         let table = if shares_table { libc::CLONE_FILES as u64 } else { 0 };
-        let flags = u64::from(created.bits()) | CLONE_CLEAR_SIGHAND | table;
-        list.process(Spec::new(program_in_copy).with(flags));
+        let mut flags = u64::from(created.bits()) | CLONE_CLEAR_SIGHAND | table;
+        // A copy would be in its new time namespace from the clone on, and its clocks could not be set any more.
+        let clocks_in_copy = program_in_copy && self.prepared.clocks.is_some();
+        if clocks_in_copy {
+            flags &= !CLONE_NEWTIME;
+        }
+        let mut spec = Spec::new(program_in_copy).with(flags);
+        spec.cgroup = self.cgroup.map(|cgroup| cgroup.directory);
+        list.process(spec);
         let List { first, mut ops, .. } = list;
+        if self.cgroup.is_some() {
+            ops.push(self.enter_cgroup(false));
+        }
         if !apart {
             self.join(&mut ops, guarded);
         }
-        if created.contains(Namespaces::TIME) {
+        if created.contains(Namespaces::TIME) && !clocks_in_copy {
             ops.push(Op::UnshareTimeIfLegacy { for_function: has_function });
         }
         let highest = self.highest_needed();
@@ -265,6 +283,11 @@ impl<'a> Materials<'a> {
             (false, _, true) => Closing::Others,
             (false, _, false) => Closing::OthersAtExec,
         };
+        // As with maps: the file is root's while that flag is clear.
+        let closed_copy = clocks_in_copy && dumpable::settled() != Some(1);
+        ops.extend(closed_copy.then_some(Op::Dumpable(true)));
+        ops.extend(self.set_clocks(None, clocks_in_copy));
+        ops.extend(closed_copy.then_some(Op::Dumpable(false)));
         self.set_up(&mut ops, closing);
         let guard = !program_in_copy && self.command.credentials.exposes_memory();
         self.credentials(&mut ops, guard);
@@ -300,6 +323,21 @@ impl<'a> Materials<'a> {
     pub(super) fn closes_memory(&self) -> bool {
         self.command.namespaces.contains(Namespaces::USER)
             && sys::capabilities().effective & CAP_DAC_OVERRIDE != 0
+            // Whose files belong to root then; and its clocks are written by the child itself.
+            && (self.prepared.clocks.is_none() || sys::process::effective_ids().0 == 0)
+    }
+
+    /// Into the cgroup, if the clone has not put it there, or there is none.
+    pub(super) fn enter_cgroup(&self, moves_itself: bool) -> Op<'a> {
+        let create_namespace =
+            self.command.namespaces.contains(Namespaces::CGROUP) && !moves_itself;
+        let processes = self.cgroup.map_or(-1, cgroup::Prepared::processes);
+        Op::Cgroup { processes, create_namespace, moves_itself }
+    }
+
+    pub(super) fn set_clocks(&self, path: Option<&'a CStr>, in_copy: bool) -> Option<Op<'a>> {
+        let text = self.prepared.clocks.as_ref()?.as_bytes();
+        Some(Op::ClockOffsets { path, text, in_copy })
     }
 
     /// Who has power but could not write the maps of a closed process gives it a copy.
@@ -332,18 +370,7 @@ impl<'a> Materials<'a> {
         if command.loopback.unwrap_or(created.contains(Namespaces::NET)) {
             ops.push(Op::Loopback);
         }
-        let default = if created.contains(Namespaces::MOUNT) {
-            Propagation::Private
-        } else {
-            Propagation::Unchanged
-        };
-        if let Some(flags) = mount_flags(command.propagation.unwrap_or(default)) {
-            ops.push(Op::Propagation(flags));
-        }
-        if command.mount_proc.unwrap_or(created.contains(Namespaces::PID | Namespaces::MOUNT)) {
-            let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-            ops.push(Op::Mount { source: c"proc", target: c"/proc", fstype: c"proc", flags });
-        }
+        self.prepared.mounts.ops(ops);
         self.descriptors(ops, closing);
         if let Some(directory) = &self.prepared.directory {
             ops.push(Op::Chdir(directory));
@@ -377,7 +404,8 @@ impl<'a> Materials<'a> {
                     .chain(self.streams.ours())
                     .chain(given)
                     .chain(self.joins.fds())
-                    .chain(self.caller);
+                    .chain(self.caller)
+                    .chain(self.cgroup.iter().flat_map(|it| [it.directory, it.processes()]));
                 let unwanted = own.filter(|fd| *fd > 2 && !targets.contains(fd));
                 ops.extend(unwanted.map(|fd| Op::Close {
                     first: fd as u32,
@@ -424,15 +452,6 @@ pub(super) enum Closing {
     Others,
     /// Open for hooks.
     OthersAtExec,
-}
-
-pub(super) fn mount_flags(propagation: Propagation) -> Option<c_ulong> {
-    match propagation {
-        Propagation::Private => Some(libc::MS_REC | libc::MS_PRIVATE),
-        Propagation::Slave => Some(libc::MS_REC | libc::MS_SLAVE),
-        Propagation::Shared => Some(libc::MS_REC | libc::MS_SHARED),
-        Propagation::Unchanged => None,
-    }
 }
 
 /// Moves in an order in which none overwrites what another still needs. Where they go round in a circle, one is kept aside.

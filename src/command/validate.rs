@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-use super::{Command, Propagation};
+use super::Command;
 use crate::Namespaces;
 use crate::error::{Cause, Error, Result};
 
@@ -19,6 +19,8 @@ pub(super) fn validate(command: &Command) -> Result<()> {
     texts(command)?;
     ids(command)?;
     descriptors(command)?;
+    command.mounts.validate()?;
+    command.clocks.validate()?;
     function(command)
 }
 
@@ -85,10 +87,18 @@ pub(super) fn settings_have_namespaces(command: &Command, entered: Namespaces) -
     check(domainname.is_some(), domainname.as_deref().unwrap_or(""), Namespaces::UTS, any)?;
     let lo = command.loopback == Some(true);
     check(lo, "the loopback interface is brought up", Namespaces::NET, any)?;
-    let spread =
-        command.propagation.is_some_and(|propagation| propagation != Propagation::Unchanged);
-    check(spread, "the propagation of all mounts is set", Namespaces::MOUNT, any)?;
-    check(command.mount_proc == Some(true), "/proc is mounted", Namespaces::MOUNT, any)?;
+    for what in command.mounts.need_namespace() {
+        check(true, &what, Namespaces::MOUNT, any)?;
+    }
+    for what in command.clocks.need_namespace() {
+        check(true, &what, Namespaces::TIME, any)?;
+        if !created.contains(Namespaces::TIME) {
+            return Err(Error::invalid(format!(
+                "{what}, but the clocks of a time namespace are set before its first process, and this one is entered: \
+                 create one, with `Namespaces::TIME`"
+            )));
+        }
+    }
     let maps = command.maps.needs_user();
     check(maps.is_some(), maps.unwrap_or_default(), Namespaces::USER, created)?;
     Ok(())

@@ -17,6 +17,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::capset::Change;
 use super::clone::{CLONE_NEWTIME, Spec, clone};
 use super::id_map::Map;
+use super::mount::mount;
+use super::mounting::Act;
 use super::probe::Probe;
 use super::shared::{Shared, state};
 use super::syscall::{Errno, syscall};
@@ -45,6 +47,12 @@ pub(crate) enum Op<'a> {
     Unshare(c_int),
     /// unshare(2) of the time namespace, where the last clone could not do it. Exec enters it; a function never would.
     UnshareTimeIfLegacy { for_function: bool },
+    /// cgroups(7): into the cgroup, where the last clone could not do it, and there unshare(2) of the cgroup namespace if one
+    /// is to be created; or, by a process that moves itself, in any case.
+    Cgroup { processes: RawFd, create_namespace: bool, moves_itself: bool },
+    /// time_namespaces(7): the clocks of the time namespace that exec enters. Where the process is a copy, it is created here,
+    /// for a clone would have entered it, and is entered then.
+    ClockOffsets { path: Option<&'a CStr>, text: &'a [u8], in_copy: bool },
     /// Waits until the caller has written the id maps. `caller` is a pidfd of it.
     AwaitMaps { caller: RawFd },
     /// user_namespaces(7): writes a uid_map or gid_map.
@@ -61,6 +69,8 @@ pub(crate) enum Op<'a> {
     Propagation(c_ulong),
     /// mount(2).
     Mount { source: &'a CStr, target: &'a CStr, fstype: &'a CStr, flags: c_ulong },
+    /// The mounts and the root that were asked for.
+    Mounting(Act<'a>),
     /// dup3(2), or only no more close-on-exec where it is in its place.
     Dup { from: RawFd, to: RawFd },
     /// Keeps a descriptor whose number is wanted for another, until it can be put under the number `to`.
@@ -224,6 +234,23 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
             _ if *for_function => Err(Errno(libc::ENOSYS)),
             _ => done(call(libc::SYS_unshare, [CLONE_NEWTIME as usize, 0, 0, 0, 0, 0])),
         },
+        Op::Cgroup { processes, create_namespace, moves_itself } => {
+            if shared.legacy.load(SeqCst) == 0 && !*moves_itself {
+                return Ok(());
+            }
+            super::cgroup::enter(*processes)?;
+            if *create_namespace {
+                done(call(libc::SYS_unshare, [libc::CLONE_NEWCGROUP as usize, 0, 0, 0, 0, 0]))?;
+            }
+            Ok(())
+        }
+        Op::ClockOffsets { path, text, in_copy } => {
+            if *in_copy {
+                done(call(libc::SYS_unshare, [CLONE_NEWTIME as usize, 0, 0, 0, 0, 0]))?;
+            }
+            super::timens::set_offsets(*path, text)?;
+            if *in_copy { super::timens::enter_own() } else { Ok(()) }
+        }
         Op::AwaitMaps { caller } => await_maps(*caller, shared),
         Op::WriteMap(map) => map.write(),
         Op::ProcessGroup(group) => done(call(libc::SYS_setpgid, [0, *group as usize, 0, 0, 0, 0])),
@@ -236,8 +263,11 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
             [name.as_ptr().expose_provenance(), name.len(), 0, 0, 0, 0],
         )),
         Op::Loopback => loopback(),
-        Op::Propagation(flags) => mount(c"none", c"/", c"", *flags),
-        Op::Mount { source, target, fstype, flags } => mount(source, target, fstype, *flags),
+        Op::Propagation(flags) => mount(None, c"/", None, *flags, None),
+        Op::Mount { source, target, fstype, flags } => {
+            mount(Some(source), target, Some(fstype), *flags, None)
+        }
+        Op::Mounting(act) => act.run(),
         Op::Dup { from, to } => dup(*from, *to),
         Op::Save { fd, taken, .. } => {
             *saved = save(*fd, taken)?;
@@ -332,12 +362,6 @@ pub(super) mod ids {
 
 fn setgroups(groups: &[u32]) -> Result<(), Errno> {
     done(call(ids::SETGROUPS, [groups.len(), groups.as_ptr().expose_provenance(), 0, 0, 0, 0]))
-}
-
-fn mount(source: &CStr, target: &CStr, fstype: &CStr, flags: c_ulong) -> Result<(), Errno> {
-    let [source, target, fstype] =
-        [source, target, fstype].map(|text| text.as_ptr().expose_provenance());
-    done(call(libc::SYS_mount, [source, target, fstype, flags as usize, 0, 0]))
 }
 
 fn dup(from: RawFd, to: RawFd) -> Result<(), Errno> {

@@ -3,12 +3,14 @@
 //! | what clone3 does | where it is missing |
 //! | --- | --- |
 //! | `CLONE_NEWTIME` | the child calls unshare(2) |
+//! | `CLONE_INTO_CGROUP` | the child writes to `cgroup.procs`, and calls unshare(2) for a cgroup namespace there |
 //! | `CLONE_CLEAR_SIGHAND` | the child resets the handlers with the ignored signals |
 //!
 //! clone3 is tried first. ENOSYS is remembered; EPERM (some seccomp profiles), EINVAL and E2BIG (a bit
 //! that this kernel lacks) are not, for they may also be the true answer: then the older call gives it too.
 
 use std::ffi::{c_int, c_void};
+use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -16,7 +18,8 @@ use super::shared::Shared;
 use super::syscall::Errno;
 
 pub(crate) const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
-pub(super) const CLONE_NEWTIME: u64 = 0x80;
+pub(crate) const CLONE_NEWTIME: u64 = 0x80;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 static CLONE3_MISSING: AtomicBool = AtomicBool::new(false);
 
@@ -31,6 +34,8 @@ pub(crate) struct Spec {
     pub(super) stack: *mut u8,
     /// Which of the spawn's processes it is.
     pub(crate) process: usize,
+    /// A cgroup directory to be born in.
+    pub(crate) cgroup: Option<RawFd>,
     /// The last of them, which becomes the program: the caller gets its pidfd.
     pub(crate) program: bool,
 }
@@ -39,7 +44,14 @@ impl Spec {
     /// A process that shares the memory, on a stack of its own, or, with `copy`, one with a copy of both.
     pub(crate) fn new(copy: bool) -> Self {
         let flags = if copy { 0 } else { libc::CLONE_VM as u64 };
-        Self { flags, exit_signal: 0, stack: ptr::null_mut(), process: 0, program: false }
+        Self {
+            flags,
+            exit_signal: 0,
+            stack: ptr::null_mut(),
+            process: 0,
+            cgroup: None,
+            program: false,
+        }
     }
 
     pub(crate) fn with(mut self, flags: u64) -> Self {
@@ -96,7 +108,7 @@ pub(super) unsafe fn clone(
     result
 }
 
-/// `struct clone_args`, in its first size, which every kernel with clone3 takes.
+/// `struct clone_args`. Without a cgroup it is passed in its first size, which every kernel with clone3 takes.
 #[repr(C, align(8))]
 #[derive(Default)]
 struct CloneArgs {
@@ -108,8 +120,12 @@ struct CloneArgs {
     stack: u64,
     stack_size: u64,
     tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
 }
-const _: () = assert!(size_of::<CloneArgs>() == 64);
+const FIRST_SIZE: usize = 64;
+const _: () = assert!(size_of::<CloneArgs>() == 88);
 
 /// Addresses for the kernel to write to; 0 for none.
 struct Words {
@@ -143,8 +159,14 @@ unsafe fn clone3_or_older(
             args.stack = (spec.stack.expose_provenance() - size) as u64;
             args.stack_size = size as u64;
         }
+        let mut size = FIRST_SIZE;
+        if let Some(cgroup) = spec.cgroup {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = cgroup as u64;
+            size = size_of::<CloneArgs>();
+        }
         shared.legacy.store(0, SeqCst);
-        let raw = [(&raw const args).expose_provenance(), size_of::<CloneArgs>(), 0, 0, 0];
+        let raw = [(&raw const args).expose_provenance(), size, 0, 0, 0];
         // SAFETY: the arguments are clone3's; the rest is the caller's promise.
         match unsafe { arch::clone(libc::SYS_clone3, raw, entry, arg) } {
             Err(Errno(errno @ (libc::ENOSYS | libc::EPERM | libc::EINVAL | libc::E2BIG))) => {
@@ -159,6 +181,11 @@ unsafe fn clone3_or_older(
     // The older call reads the bit of NEWTIME as part of the exit signal.
     let flags =
         (flags & !(CLONE_CLEAR_SIGHAND | CLONE_NEWTIME)) as usize | spec.exit_signal as usize;
+    // The root of a cgroup namespace is the cgroup of whoever creates it, so it is created in there.
+    let flags = match spec.cgroup {
+        Some(_) => flags & !(libc::CLONE_NEWCGROUP as usize),
+        None => flags,
+    };
     // A pidfd is written where the id would be, so there is only one of the two.
     let (flags, tid) = match words.pidfd {
         0 => (flags, words.tid),

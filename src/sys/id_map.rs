@@ -104,7 +104,7 @@ impl Line {
 }
 
 /// Writes the file in one call: the kernel takes a map whole or not at all.
-fn write(path: &CStr, text: &[u8]) -> Result<(), Errno> {
+pub(super) fn write(path: &CStr, text: &[u8]) -> Result<(), Errno> {
     let file = open_raw(path)?;
     let result = put_raw(file, text);
     // SAFETY: a descriptor made here, which nobody else knows.
