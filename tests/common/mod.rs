@@ -42,7 +42,7 @@ impl Need {
     }
 
     /// Why it is missing here.
-    fn missing(self) -> Option<String> {
+    pub(crate) fn missing(self) -> Option<String> {
         match self {
             Self::Root => (!is_root()).then(|| "needs root".to_owned()),
             Self::User => is_root().then(|| "needs an ordinary user".to_owned()),
