@@ -41,8 +41,9 @@ pub(super) fn attach(tree: RawFd, target: RawFd) -> Result<(), Errno> {
 }
 
 /// Adds attributes to it, or to all of a tree; those that it has stay. `flags` are mount(2)'s, which have the same values.
+#[allow(clippy::unnecessary_cast, reason = "the width differs between architectures")]
 pub(super) fn add_attributes(mount: RawFd, flags: c_ulong, recursive: bool) -> Result<(), Errno> {
-    let attributes = MountAttr { set: u64::from(flags), ..MountAttr::default() };
+    let attributes = MountAttr { set: flags as u64, ..MountAttr::default() };
     let empty = c"".as_ptr().expose_provenance();
     let address = (&raw const attributes).expose_provenance();
     let how = libc::AT_EMPTY_PATH as usize | if recursive { AT_RECURSIVE } else { 0 };
