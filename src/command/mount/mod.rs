@@ -33,7 +33,7 @@ pub enum Propagation {
 ///
 /// # Source and target
 /// The source of a bind mount is a path of the caller's: it is looked up before anything is mounted, so that no mount of
-/// the command hides it. The target is a path inside the root, absolute or not, whatever the working directory. Symbolic
+/// the command hides it. (`/proc/self` in it is the child that looks it up.) The target is a path inside the root, absolute or not, whatever the working directory. Symbolic
 /// links in it are followed as if that root were the process's own: neither they nor `..` lead out of it.
 ///
 /// The target must be there, unless [`create_target`](Self::create_target) is called. A target of `/` covers the root, and
@@ -350,7 +350,8 @@ impl Command {
     ///
     /// # Errors
     /// At spawn: [`Step::Mount`](crate::Step::Mount) with the target: there is none (ENOENT), or no source, or the kernel
-    /// refuses the mount. Mounts that were made before it are gone with their namespace.
+    /// refuses the mount. Mounts that were made before it are gone with their namespace; unless
+    /// [`propagation`](Self::propagation) was set to let them leak to the host.
     ///
     /// # Requires
     /// CAP_SYS_ADMIN over the mount namespace: root, or `USER` created with it. Linux 5.12 for a whole tree that is read-only, 5.2 for
