@@ -126,6 +126,18 @@ impl Tree {
     }
 }
 
+impl Drop for Tree {
+    /// What a test mounted in a world of its own would keep its directory.
+    fn drop(&mut self) {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        for line in lines(&mounts).iter().rev() {
+            if Path::new(&line.target).starts_with(&self.path) {
+                unmount(Path::new(&line.target));
+            }
+        }
+    }
+}
+
 /// Has the command find the machine's programs inside, read-only.
 pub(crate) fn system(command: &mut Command) -> &mut Command {
     for path in ["/usr", "/bin", "/lib", "/lib64"] {
@@ -208,4 +220,12 @@ pub(crate) fn shared_world() {
     }
     mount("none".as_ref(), "/".as_ref(), "", libc::MS_REC | libc::MS_PRIVATE);
     mount("none".as_ref(), "/".as_ref(), "", libc::MS_REC | libc::MS_SHARED);
+}
+
+#[track_caller]
+pub(crate) fn unmount(target: &Path) {
+    let target = CString::new(target.as_os_str().as_bytes()).unwrap();
+    // SAFETY: a text that ends in NUL.
+    let result = unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) };
+    assert_eq!(result, 0, "{target:?}: {}", io::Error::last_os_error());
 }

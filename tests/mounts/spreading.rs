@@ -43,13 +43,6 @@ pub(crate) fn all_mounts() {
     }
 }
 
-fn unmount(target: &Path) {
-    let target = CString::new(target.as_os_str().as_bytes()).unwrap();
-    // SAFETY: a text that ends in NUL.
-    let result = unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) };
-    assert_eq!(result, 0, "{target:?}: {}", io::Error::last_os_error());
-}
-
 /// A new root sends nothing out in any mode, and is not itself mounted outside.
 pub(crate) fn new_roots() {
     shared_world();
