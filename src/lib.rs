@@ -106,6 +106,8 @@ mod serialize;
 #[cfg(target_os = "linux")]
 mod setns;
 #[cfg(target_os = "linux")]
+mod std_command;
+#[cfg(target_os = "linux")]
 mod subid;
 #[cfg(target_os = "linux")]
 mod support;
@@ -129,6 +131,7 @@ pub use self::{
     process::{PidFd, ProcessNamespaces},
     scope::Scope,
     setns::{setns, setns_process},
+    std_command::CommandExt,
     support::{Interface, Support},
     unshare::unshare,
 };

@@ -19,6 +19,19 @@ pub(super) fn is_readable_now(fd: RawFd) -> Result<bool, Errno> {
     Ok(ready > 0)
 }
 
+/// Waits until one of `fds` can be read or has ended, and says which. May run between clone and exec.
+pub(super) fn wait_readable<const N: usize>(fds: [RawFd; N]) -> Result<[bool; N], Errno> {
+    let mut entries = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    let address = entries.as_mut_ptr().expose_provenance();
+    loop {
+        // SAFETY: `N` entries, and null for a time without end and for the signal mask as it is.
+        match unsafe { syscall(libc::SYS_ppoll, [address, N, 0, 0, 0, 0]) } {
+            Err(Errno(libc::EINTR)) => {}
+            result => return result.map(|_| entries.map(|entry| entry.revents != 0)),
+        }
+    }
+}
+
 /// Waits until one of `fds` can be read or has ended, and says which. None means all of them are `None`, or the time is up.
 /// `None` for a time without end. EINTR is an error of the caller's to handle.
 pub(crate) fn readable<const N: usize>(

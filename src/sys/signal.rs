@@ -33,6 +33,23 @@ fn exchange_mask(set: &Set, old: usize) -> Result<(), Errno> {
     .map(drop)
 }
 
+/// sigaction(2), as the kernel has it: room for the largest of the architectures. All zero is the default.
+pub(super) type Action = [usize; 8];
+
+/// Sets how a signal is taken, and gives how it was. May run between clone and exec.
+pub(super) fn exchange_action(signal: c_int, action: &Action) -> Result<Action, Errno> {
+    let mut before: Action = [0; 8];
+    let addresses = [action.as_ptr().expose_provenance(), before.as_mut_ptr().expose_provenance()];
+    // SAFETY: an action to read and one to fill, which are zero, the default, or what the kernel gave.
+    unsafe {
+        syscall(
+            libc::SYS_rt_sigaction,
+            [signal as usize, addresses[0], addresses[1], SET_SIZE, 0, 0],
+        )
+    }?;
+    Ok(before)
+}
+
 /// All signals blocked in this thread until it is dropped: a handler that ran in a child that shares this
 /// memory would change it.
 #[derive(Debug)]

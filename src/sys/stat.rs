@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// Device and inode of an open file.
 #[allow(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
@@ -11,6 +11,18 @@ pub(crate) fn identity(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
     let mut status: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: a `stat` to fill.
     if unsafe { libc::fstat(fd.as_raw_fd(), &raw mut status) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((status.st_dev as u64, status.st_ino as u64))
+}
+
+/// The same of the file at `path` below an open directory. May run between fork and exec.
+#[allow(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
+pub(super) fn identity_at(directory: RawFd, path: &CStr) -> io::Result<(u64, u64)> {
+    // SAFETY: plain integers.
+    let mut status: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: a path with its NUL, and a `stat` to fill. A number that is no descriptor is refused.
+    if unsafe { libc::fstatat(directory, path.as_ptr(), &raw mut status, 0) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok((status.st_dev as u64, status.st_ino as u64))

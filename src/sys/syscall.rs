@@ -15,6 +15,12 @@ impl From<Errno> for io::Error {
     }
 }
 
+/// Whether libc makes the calls, and so writes `errno`.
+pub(super) const THROUGH_LIBC: bool = cfg!(any(
+    linux_namespaces_portable,
+    not(any(all(target_arch = "x86_64", target_pointer_width = "64"), target_arch = "aarch64"))
+));
+
 /// Makes the system call `number`. Arguments that it does not take are 0.
 ///
 /// # Safety
