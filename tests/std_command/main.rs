@@ -12,6 +12,7 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 fn main() {
     let cases = [builder::CASES, fate::CASES].concat();
@@ -57,6 +58,8 @@ fn cat(command: &mut Command) -> Child {
 /// A stream to read, and the only end that is written to.
 fn pipe() -> (UnixStream, OwnedFd) {
     let (reader, writer) = UnixStream::pair().expect("a pair");
+    // What does not end is to fail.
+    reader.set_read_timeout(Some(Duration::from_secs(60))).expect("a time");
     (reader, writer.into())
 }
 
