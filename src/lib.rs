@@ -14,6 +14,7 @@
 //! | run a program, or a function, in new or existing namespaces | [`Command`], [`Child`], [`Stdio`] |
 //! | give it files and clocks of its own | [`Mount`], [`Propagation`], [`TimeOffset`] |
 //! | say what a program may do | [`Capabilities`] |
+//! | give a [`std::process::Command`], or tokio's, namespaces | [`CommandExt`] |
 //! | look | [`ProcessNamespaces`], [`NamespaceId`], [`Namespace`] (a handle), [`PidFd`] |
 //! | have a namespace without a process, and keep it by a file | [`Namespace::create`], [`Namespace::create_user`], [`Namespace::persist`], [`PersistedNamespace`] |
 //! | run a closure in other namespaces, on a thread of its own | [`Namespace::run`], [`Scope`] |
