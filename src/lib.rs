@@ -15,6 +15,8 @@
 //! | give it files and clocks of its own | [`Mount`], [`Propagation`], [`TimeOffset`] |
 //! | say what a program may do | [`Capabilities`] |
 //! | give a [`std::process::Command`], or tokio's, namespaces | [`CommandExt`] |
+//! | set a program up, and run it later | [`Command::spawn_suspended`], [`Suspended`] |
+//! | have it end with the caller, or behind a process 1 that reaps | [`Command::parent_death_signal`], [`Command::kill_on_drop`], [`Command::init`] |
 //! | look | [`ProcessNamespaces`], [`NamespaceId`], [`Namespace`] (a handle), [`PidFd`] |
 //! | have a namespace without a process, and keep it by a file | [`Namespace::create`], [`Namespace::create_user`], [`Namespace::persist`], [`PersistedNamespace`] |
 //! | run a closure in other namespaces, on a thread of its own | [`Namespace::run`], [`Scope`] |
@@ -33,14 +35,14 @@
 //!
 //! **PID 1.** The first process of a pid namespace is its init: when it ends, all others are killed; it inherits orphans and should
 //! wait for them; and a signal that it has no handler for does nothing to it, Ctrl-C and SIGTERM included. SIGKILL from outside,
-//! as by [`Child::kill`], always works.
+//! as by [`Child::kill`], always works. [`Command::init`] puts a small one in front of the program, which does all that.
 //!
 //! # What happens in the child, in this order
 //! 1. enter existing namespaces, create new ones, wait for the id maps;
-//! 2. cgroup; clock offsets; process group; host and domain name; loopback interface;
+//! 2. cgroup; clock offsets; session or process group; host and domain name; loopback interface;
 //! 3. propagation of mounts; mounts; root; `/proc`;
 //! 4. descriptors; working directory;
-//! 5. groups, group id, user id, capabilities, no_new_privs;
+//! 5. groups, group id, user id, capabilities, no_new_privs, parent-death signal;
 //! 6. signal dispositions and mask; `pre_exec` hooks; exec.
 //!
 //! Everything is prepared and checked before the clone. From then on the child only replays it, with raw system calls: no
@@ -122,7 +124,7 @@ mod unshare;
 #[cfg(target_os = "linux")]
 pub use self::{
     capabilities::Capabilities,
-    command::{Child, Command, Mount, Propagation, Stdio, TimeOffset},
+    command::{Child, Command, Mount, Propagation, Stdio, Suspended, TimeOffset},
     error::{Cause, Error, Result, Step},
     id_map::IdRange,
     inventory::{Inventory, NamespaceInfo, TreeOrder},

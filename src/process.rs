@@ -125,6 +125,18 @@ impl PidFd {
     }
 
     /// Takes a descriptor that is known to be a pidfd.
+    /// The time namespace that its children will be in, and it itself after exec. `None`: nobody tells.
+    pub(crate) fn time_for_children(&self) -> Option<Result<Namespace>> {
+        let fd = match sys::pidfd::time_for_children(self.0.as_fd()) {
+            Ok(fd) => fd,
+            Err(_) => {
+                let pid = self.pid_in_proc().ok().flatten()?;
+                std::fs::File::open(format!("/proc/{pid}/ns/time_for_children")).ok()?.into()
+            }
+        };
+        Some(Namespace::try_from(fd))
+    }
+
     pub(crate) fn known(fd: OwnedFd) -> Self {
         Self(fd)
     }

@@ -32,12 +32,12 @@ use crate::{Namespace, Namespaces, PidFd};
 /// * **Net** created: the loopback interface is up.
 /// * Only descriptors 0, 1, 2 and those given to [`fd`](Self::fd) reach the program.
 /// * No signal is blocked, and every disposition is the default, whatever the caller blocks or ignores.
-/// * The child is neither killed nor reaped when its handle drops.
+/// * The child is neither killed nor reaped when its handle drops, unless [`kill_on_drop`](Self::kill_on_drop).
 /// * `spawn` and `status` inherit the three standard streams; `output` reads from nothing and captures the others.
 ///
 /// # In the child, in this order
-/// enter, create, id maps, cgroup, clock offsets, process group, host and domain name, loopback, propagation, mounts, root, `/proc`,
-/// descriptors, working directory, groups, group and user id, capabilities, no_new_privs, signals, `pre_exec` hooks, exec. So paths mean what
+/// enter, create, id maps, cgroup, clock offsets, session or process group, host and domain name, loopback, propagation, mounts, root, `/proc`,
+/// descriptors, working directory, groups, group and user id, capabilities, no_new_privs, parent-death signal, signals, `pre_exec` hooks, exec. So paths mean what
 /// they mean inside, and names in `PATH` are looked for there.
 ///
 /// # Errors
@@ -46,7 +46,7 @@ use crate::{Namespace, Namespaces, PidFd};
 ///
 /// # Cost
 /// The child shares the caller's memory until it execs, so the cost does not grow with that. Only
-/// `pre_exec`, [`from_fn`](Self::from_fn) and entering a time namespace need a copying clone.
+/// `pre_exec`, [`from_fn`](Self::from_fn), [`init`](Self::init) and entering a time namespace need a copying clone.
 pub struct Command {
     /// A path, or a name to look for in `PATH`; "fn" for a function.
     pub(super) program: OsString,
@@ -72,6 +72,7 @@ pub struct Command {
     pub(super) mounts: mount::Mounts,
     pub(super) fds: Vec<(RawFd, OwnedFd)>,
     pub(super) inherit_fds: bool,
+    pub(super) life: super::life::Life,
 }
 
 impl Command {
@@ -140,6 +141,7 @@ impl Command {
             mounts: mount::Mounts::default(),
             fds: Vec::new(),
             inherit_fds: false,
+            life: super::life::Life::default(),
         }
     }
 
@@ -396,6 +398,7 @@ impl fmt::Debug for Command {
         show("inherit_fds", self.inherit_fds.then_some(&true as &dyn fmt::Debug));
         self.credentials.show(&mut show);
         show("process_group", set(&self.process_group));
+        self.life.show(|name, value| show(name, Some(value)));
         let hooks = self.hooks.len();
         show("pre_exec", (hooks > 0).then_some(&hooks as &dyn fmt::Debug));
         plan.finish()

@@ -7,11 +7,15 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use crate::error::{At as _, Result, Step};
+use crate::sys::keeper::Keeper;
+use crate::sys::shared::SharedPage;
+use crate::sys::spawn::Program;
 use crate::{Namespace, NamespaceKind, PidFd, ProcessNamespaces, sys};
 
 /// A program that was spawned. As [`std::process::Child`], with a pidfd.
 ///
-/// Dropping it neither kills nor reaps the program: one that was never waited for stays a zombie until the caller ends.
+/// Dropping it neither kills nor reaps the program, unless [`kill_on_drop`](super::Command::kill_on_drop) asks for it: one that was never waited
+/// for stays a zombie until the caller ends.
 #[derive(Debug)]
 pub struct Child {
     /// The other end of the program's standard input, if that was [`piped`](super::Stdio::piped).
@@ -28,7 +32,34 @@ pub struct Child {
 pub(super) struct Handle {
     pub(super) pidfd: PidFd,
     pub(super) pid: u32,
-    pub(super) status: Option<ExitStatus>,
+    status: Option<ExitStatus>,
+    /// Where the init in front of the program tells how that has ended.
+    told: Option<SharedPage>,
+    /// The thread that is its parent, if not the one that spawned it.
+    keeper: Option<Keeper>,
+    kill_on_drop: bool,
+    /// The process that it is a child of: a forked copy of this has no right to it.
+    owner: u32,
+}
+
+/// The caller's ends of its streams.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+}
+
+impl Streams {
+    pub(super) fn of(streams: super::stdio::Streams) -> Self {
+        let super::stdio::Streams { stdin, stdout, stderr, .. } = streams;
+        Self { stdin, stdout, stderr }
+    }
+
+    pub(super) fn into_child(self, handle: Handle) -> Child {
+        let Self { stdin, stdout, stderr } = self;
+        Child { stdin, stdout, stderr, handle }
+    }
 }
 
 impl Child {
@@ -135,6 +166,17 @@ impl Child {
 }
 
 impl Handle {
+    pub(super) fn new(
+        program: Program,
+        pid: u32,
+        keeper: Option<Keeper>,
+        kill_on_drop: bool,
+    ) -> Self {
+        let pidfd = PidFd::known(program.pidfd);
+        let owner = std::process::id();
+        Self { pidfd, pid, status: None, told: program.told, keeper, kill_on_drop, owner }
+    }
+
     fn wait(&mut self) -> Result<ExitStatus> {
         match self.status {
             Some(status) => Ok(status),
@@ -171,11 +213,22 @@ impl Handle {
     }
 
     fn reap(&mut self, block: bool) -> Result<Option<ExitStatus>> {
-        self.status = match sys::wait::wait_pidfd(self.pidfd.as_fd(), block) {
-            Ok(status) => status,
-            Err(error) => Some(self.status_told(error, block)?),
+        let status = match sys::wait::wait_pidfd(self.pidfd.as_fd(), block) {
+            Ok(None) => return Ok(None),
+            Ok(Some(status)) => self.status_of_program().unwrap_or(status),
+            Err(error) => self.status_told(error, block)?,
         };
+        self.status = Some(status);
+        if let Some(keeper) = self.keeper.take() {
+            // It sees the same end.
+            keeper.join();
+        }
         Ok(self.status)
+    }
+
+    /// An init that was killed before its program ended has told nothing: then its own status is all there is.
+    fn status_of_program(&self) -> Option<ExitStatus> {
+        self.told.as_ref().and_then(|told| told.status())
     }
 
     /// Somebody else has reaped it, or the kernel has because the caller ignores SIGCHLD. The pidfd may still tell.
@@ -186,6 +239,9 @@ impl Handle {
             while sys::poll::readable([Some(self.pidfd.as_fd())], None)
                 .is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
             {}
+        }
+        if let (true, Some(status)) = (gone, self.status_of_program()) {
+            return Ok(status);
         }
         // The one who has reaped it may be about to: the status is told only after that.
         let start = Instant::now();
@@ -206,6 +262,21 @@ impl Handle {
                     "it was waited for elsewhere, or SIGCHLD is ignored in this process, and before Linux 6.15 its status is then lost",
                 )
             }),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.kill_on_drop || self.status.is_some() || self.owner != std::process::id() {
+            return;
+        }
+        match self.pidfd.send_signal(libc::SIGKILL) {
+            // It has become another user: waiting could take for ever.
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
+            _ => {
+                let _ = self.reap(true);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::join::Way;
 use super::plan::{HELPER, List, Materials, Plan, Supplies};
+use super::spawn::Now;
 use super::stdio::Default;
 use super::{Command, spawn, validate};
 use crate::error::{Cause, Error, Result, Step};
@@ -28,8 +29,9 @@ pub(crate) fn create(
     next_child_is_no_first_process(kind)?;
     let supplies = Supplies::get(&command, &Default::INHERIT, true, Way::AtOnce)?;
     let materials = supplies.materials(&command);
-    let created = spawn::carry_out(&materials, materials.creation(kind), materials.closes_memory());
-    let created = created.map_err(|error| explain(error, kind))?;
+    let created =
+        spawn::carry_out(&materials, materials.creation(kind), materials.closes_memory(), Now);
+    let (created, _) = created.map_err(|error| explain(error, kind))?;
     let _ = sys::wait::wait_pidfd(created.pidfd.as_fd(), true);
     let opened = created.opened.expect("a process that has come to its end has opened it");
     Ok(Namespace::known(opened, kind))
@@ -61,7 +63,8 @@ impl<'a> Materials<'a> {
         }
         ops.extend([Op::OpenNamespace(kind), Op::End]);
         let first = first.expect("the process is one of them");
-        Plan { first, ops, clears_dumpable: false, executes: false }
+        let stays_closed = false;
+        Plan { first, ops, clears_dumpable: false, executes: false, tail: None, stays_closed }
     }
 }
 

@@ -32,6 +32,8 @@ struct State {
     queue: Vec<(u64, Sort)>,
     /// Of those that go on.
     clearing: usize,
+    /// Children that are suspended, for whom it stays cleared; nobody waits for them.
+    held: usize,
     /// What the flag was before the first of those.
     before: Option<u32>,
     /// How many need it set at the moment, and what it was before the first of those.
@@ -46,6 +48,7 @@ impl State {
             next: 0,
             queue: Vec::new(),
             clearing: 0,
+            held: 0,
             before: None,
             raised: 0,
             lower: None,
@@ -109,7 +112,7 @@ impl Dumpable {
             state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if sort == Sort::Clearing {
-            if state.clearing == 0 {
+            if state.clearing + state.held == 0 {
                 state.before = sys::prctl::dumpable();
             }
             state.clearing += 1;
@@ -135,7 +138,7 @@ pub(super) fn settled() -> Option<u32> {
     let state = state();
     let own = state.process == process::id();
     match () {
-        () if own && state.clearing > 0 => state.before,
+        () if own && state.clearing + state.held > 0 => state.before,
         () if own && state.raised > 0 => state.lower,
         () => sys::prctl::dumpable(),
     }
@@ -169,18 +172,58 @@ impl Drop for Raised {
     }
 }
 
+/// Keeps it cleared, until it is dropped, without being in anybody's way.
+#[derive(Debug)]
+pub(super) struct Held {
+    process: u32,
+}
+
+impl Dumpable {
+    /// For a child that is suspended. Only for callers that do not need the flag.
+    pub(super) fn hold(self) -> Option<Held> {
+        if self.sort != Sort::Clearing {
+            return None;
+        }
+        state().held += 1;
+        Some(Held { process: process::id() })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = state();
+        if state.process == self.process && process::id() == self.process {
+            state.held -= 1;
+            state.put_back();
+        }
+    }
+}
+
+/// Whether it is cleared now for a child that is suspended.
+pub(super) fn is_closed() -> bool {
+    let state = state();
+    state.process == process::id() && state.held > 0
+}
+
+impl State {
+    /// What it was, when nobody has it cleared any more.
+    fn put_back(&self) {
+        // 2 cannot be set, and is what the kernel itself clears it to where that is configured.
+        if let (0, Some(before @ 0..=1)) = (self.clearing + self.held, self.before) {
+            if sys::prctl::dumpable() != Some(before) {
+                sys::prctl::set_dumpable(before);
+            }
+        }
+    }
+}
+
 impl Drop for Dumpable {
     fn drop(&mut self) {
         let mut state = state();
         state.queue.retain(|(ticket, _)| *ticket != self.ticket);
         if self.sort == Sort::Clearing {
             state.clearing -= 1;
-            // 2 cannot be set, and is what the kernel itself clears it to where that is configured.
-            if let (0, Some(before @ 0..=1)) = (state.clearing, state.before) {
-                if sys::prctl::dumpable() != Some(before) {
-                    sys::prctl::set_dumpable(before);
-                }
-            }
+            state.put_back();
         }
         let awaited = !state.queue.is_empty();
         drop(state);

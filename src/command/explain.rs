@@ -72,6 +72,12 @@ impl Materials<'_> {
             Op::ProcessGroup(_) if errno == libc::EPERM => {
                 error.because("there is no such process group in the session of the caller")
             }
+            Op::Session if errno == libc::EPERM => {
+                error.because("the caller leads a process group, and who does can start no session: use `spawn`")
+            }
+            Op::Suspend { .. } if errno == libc::EBADF => {
+                error.because("a hook has closed the descriptor by which the child is to be resumed")
+            }
             Op::Hostname(_) | Op::Domainname(_) => self.refused(error, NamespaceKind::Uts),
             Op::Cgroup { .. } => cgroup::explain(error, 0),
             Op::ClockOffsets { .. } => self.of_clocks(error),
@@ -101,7 +107,7 @@ impl Materials<'_> {
     }
 
     /// What was being done, and on what.
-    fn failing(&self, op: &Op<'_>) -> Error {
+    pub(super) fn failing(&self, op: &Op<'_>) -> Error {
         let command = self.command;
         let created = command.get_namespaces();
         match op {
@@ -113,6 +119,7 @@ impl Materials<'_> {
                 Error::new(Step::EnterProcess(self.joins.kinds)).on("(guarding the memory)")
             }
             Op::Hop(_)
+            | Op::Init(_)
             | Op::UnshareTimeIfLegacy { .. }
             | Op::Environment(_)
             | Op::Call(_)
@@ -124,6 +131,11 @@ impl Materials<'_> {
             Op::OwnDescriptors { first } | Op::Close { first, .. } => {
                 Error::new(Step::Fd(*first as RawFd)).on("and up (closing them)")
             }
+            Op::Session => Error::new(Step::Session),
+            Op::ParentDeathSignal { signal, .. } => {
+                Error::new(Step::ParentDeathSignal).on(signal.to_string())
+            }
+            Op::Suspend { .. } => Error::new(Step::Wait).on("(to be resumed)"),
             Op::ProcessGroup(group) => Error::new(Step::ProcessGroup).on(group.to_string()),
             Op::Hostname(name) => {
                 Error::new(Step::Hostname).on(format!("{:?}", OsStr::from_bytes(name)))
@@ -200,21 +212,28 @@ impl Materials<'_> {
     }
 
     fn not_executed(&self, error: Error) -> Error {
-        if self.joins.kinds.contains(Namespaces::MOUNT) {
-            return error;
+        let inside =
+            !self.joins.kinds.contains(Namespaces::MOUNT) && self.prepared.mounts.has_root();
+        if inside && error.raw_os_error() == Some(libc::ENOENT) {
+            return error.because(
+                "inside the new root there is no such program, or not the loader or interpreter that runs it",
+            );
         }
-        if self.prepared.mounts.hides_paths() {
-            return match error.raw_os_error() {
-                Some(libc::ENOENT) if self.prepared.mounts.has_root() => error.because(
-                    "inside the new root there is no such program, or not the loader or interpreter that runs it",
-                ),
-                _ => error,
-            };
+        diagnose::executing(error, self.found().as_deref())
+    }
+
+    /// The first place in which the program is, as far as can be seen from here.
+    fn found(&self) -> Option<PathBuf> {
+        self.candidates().into_iter().find(|path| path.exists())
+    }
+
+    /// Where the program may be, as far as that can be looked at from here.
+    pub(super) fn candidates(&self) -> Vec<PathBuf> {
+        if self.joins.kinds.contains(Namespaces::MOUNT) || self.prepared.mounts.hides_paths() {
+            return Vec::new();
         }
         let base = self.command.get_current_dir().unwrap_or(Path::new(""));
-        let found =
-            self.prepared.paths().map(|candidate| base.join(candidate)).find(|path| path.exists());
-        diagnose::executing(error, found.as_deref())
+        self.prepared.paths().map(|candidate| base.join(candidate)).collect()
     }
 }
 

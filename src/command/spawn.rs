@@ -6,24 +6,39 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::child::{Child, Handle};
-use super::dumpable::{self, Dumpable};
+use super::child::{Child, Handle, Streams};
+use super::dumpable::{self, Dumpable, Held};
 use super::hook::Code;
 use super::join::Way;
+use super::life::{self, Tail};
 use super::plan::{Materials, Plan, Supplies};
-use super::stdio::{Default, Streams};
+use super::stdio::Default;
 use super::{Command, maps, validate};
-use crate::error::{Cause, Error, Result, Step};
-use crate::sys::spawn::Program;
+use crate::error::{At as _, Cause, Error, Result, Step};
+use crate::sys::child::Op;
+use crate::sys::clone::Spec;
+use crate::sys::keeper::Keeper;
+use crate::sys::spawn::{Failure, Help, Program};
 use crate::{Namespace, NamespaceKind, Namespaces, PidFd, sys};
 
 pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
     validate::validate(command)?;
-    // The child changes the user's code by running it, and only reads all else.
+    with_code(command, |command, code| launch(command, code, &default))
+}
+
+/// Calls `spawn` with the user's code, which the child changes by running it, while it only reads all else.
+pub(super) fn with_code<T>(
+    command: &mut Command,
+    spawn: impl FnOnce(&Command, &mut Code<'_>) -> Result<T>,
+) -> Result<T> {
     let mut hooks = std::mem::take(&mut command.hooks);
     let mut function = command.function.take();
     let mut code = Code::new(&mut hooks, function.as_mut());
-    let result = launch(command, &mut code, &default);
+    if code.alone {
+        // Or what is in its buffer would be written by both.
+        let _ = io::stdout().flush();
+    }
+    let result = spawn(command, &mut code);
     drop(code);
     command.hooks = hooks;
     command.function = function;
@@ -31,31 +46,71 @@ pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
 }
 
 fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<Child> {
-    if code.alone {
-        // Or what is in its buffer would be written by both.
-        let _ = io::stdout().flush();
-    }
-    let attempt = |code: &mut Code<'_>, way| {
+    let (supplies, program, keeper) = either_way(code, |code, way| {
         let supplies = Supplies::get(command, default, true, way)?;
-        let program = run(&supplies.materials(command), code)?;
-        Ok((supplies, program))
-    };
-    let (supplies, program) = match attempt(code, Way::AtOnce) {
-        Err(error) if may_enter_one_by_one(&error) => attempt(code, Way::OneByOne)
-            .map_err(|other| if other.step() == &Step::Inspect { error } else { other })?,
-        result => result?,
-    };
-    let pidfd = PidFd::known(program.pidfd);
-    let pid = match u32::try_from(program.pid) {
-        Ok(pid) if pid > 0 && !supplies.joins.numbers_differ(command.namespaces) => pid,
-        // 0 if it is gone already, as it may be where SIGCHLD is ignored.
-        _ => pidfd.pid().ok().flatten().unwrap_or(0),
-    };
+        let materials = supplies.materials(command);
+        let ((program, _), keeper) = as_parent(
+            command,
+            code,
+            &supplies,
+            |code| run(&materials, code, Now),
+            |(program, _)| Some(program.pidfd.as_fd()),
+        )?;
+        Ok((supplies, program, keeper))
+    })?;
+    let pid = program.pid;
+    let mut handle = Handle::new(program, 0, keeper, command.life.kill_on_drop);
+    handle.pid = id(&handle.pidfd, pid, &supplies, command);
     if command.get_namespaces().contains(Namespaces::TIME) {
-        wait_for_time(&pidfd);
+        wait_for_time(&handle.pidfd);
     }
-    let Streams { stdin, stdout, stderr, .. } = supplies.streams;
-    Ok(Child { stdin, stdout, stderr, handle: Handle { pidfd, pid, status: None } })
+    Ok(Streams::of(supplies.streams).into_child(handle))
+}
+
+/// Calls `spawn` on the thread that is to be the program's parent: usually this one; but the kernel takes the end of that thread for the
+/// parent's death, so where that is to be noticed it is one that goes with the program.
+pub(super) fn as_parent<'c, T: Send + 'static>(
+    command: &Command,
+    code: &mut Code<'c>,
+    supplies: &Supplies,
+    spawn: impl FnOnce(&mut Code<'c>) -> Result<T> + Send,
+    pidfd: fn(&T) -> Option<BorrowedFd<'_>>,
+) -> Result<(T, Option<Keeper>)> {
+    // A function may find no other thread beside it.
+    if command.life.parent_death_signal == 0 || code.alone {
+        return spawn(code).map(|program| (program, None));
+    }
+    let watch = supplies.reserve().at(|| Step::ParentDeathSignal)?;
+    let (result, keeper) =
+        Keeper::run(watch, || spawn(code), move |result| result.as_ref().ok().and_then(pidfd))
+            .map_err(life::no_thread)?;
+    match result {
+        Ok(program) => Ok((program, Some(keeper))),
+        Err(error) => {
+            keeper.join();
+            Err(error)
+        }
+    }
+}
+
+/// The program's id, as the caller numbers it. 0 if it is gone already, as it may be where SIGCHLD is ignored.
+pub(super) fn id(pidfd: &PidFd, pid: i32, supplies: &Supplies, command: &Command) -> u32 {
+    match u32::try_from(pid) {
+        Ok(pid) if pid > 0 && !supplies.joins.numbers_differ(command.namespaces) => pid,
+        _ => pidfd.pid().ok().flatten().unwrap_or(0),
+    }
+}
+
+/// Tries it all once more, entering the namespaces of a process one by one, where that may help.
+pub(super) fn either_way<'c, T>(
+    code: &mut Code<'c>,
+    attempt: impl Fn(&mut Code<'c>, Way) -> Result<T>,
+) -> Result<T> {
+    match attempt(code, Way::AtOnce) {
+        Err(error) if may_enter_one_by_one(&error) => attempt(code, Way::OneByOne)
+            .map_err(|other| if other.step() == &Step::Inspect { error } else { other }),
+        result => result,
+    }
 }
 
 /// Whether a refusal to enter the namespaces of a process all at once may be no refusal to enter each: before Linux 5.8
@@ -71,7 +126,7 @@ pub(super) fn may_enter_one_by_one(error: &Error) -> bool {
 }
 
 /// Exec enters the new time namespace only after it has woken its caller. Who looks at the child then should find it there.
-fn wait_for_time(child: &PidFd) {
+pub(super) fn wait_for_time(child: &PidFd) {
     let time_of =
         |namespace: Result<Namespace>| namespace.and_then(|namespace| namespace.id()).ok();
     let Some(caller) = time_of(Namespace::current(NamespaceKind::Time)) else { return };
@@ -84,22 +139,68 @@ fn wait_for_time(child: &PidFd) {
     }
 }
 
-fn run(materials: &Materials<'_>, code: &mut Code<'_>) -> Result<Program> {
+/// How the first process is started, and how long is waited.
+pub(super) trait Start {
+    type Begun;
+
+    /// `ops` is left as the list that failures have their places in.
+    fn start<'a>(
+        self,
+        materials: &Materials<'a>,
+        first: Spec,
+        ops: &mut Vec<Op<'a>>,
+        tail: Option<Tail>,
+        help: Option<&mut Help<'_, Error>>,
+    ) -> Result<Self::Begun, Failure<Error>>;
+
+    /// The program, if it has been executed.
+    fn program(begun: &Self::Begun) -> Option<&Program>;
+}
+
+/// Until the program runs.
+pub(super) struct Now;
+
+impl Start for Now {
+    type Begun = Program;
+
+    fn start<'a>(
+        self,
+        _: &Materials<'a>,
+        first: Spec,
+        ops: &mut Vec<Op<'a>>,
+        _: Option<Tail>,
+        help: Option<&mut Help<'_, Error>>,
+    ) -> Result<Program, Failure<Error>> {
+        sys::spawn::spawn(first, ops, help)
+    }
+
+    fn program(begun: &Program) -> Option<&Program> {
+        Some(begun)
+    }
+}
+
+/// Makes the plan, and has it carried out. What comes with the result is for a child that is suspended.
+pub(super) fn run<S: Start>(
+    materials: &Materials<'_>,
+    code: &mut Code<'_>,
+    start: S,
+) -> Result<(S::Begun, Option<Held>)> {
     let joins_user = materials.joins.user_op().is_some();
     // In a new user namespace all of the caller's user have power over the child, be they without the capabilities that the
     // caller has; so its memory is closed to them. The user's own code has a copy, whose flag would stay cleared.
     let closed = !joins_user && code.is_empty() && materials.closes_memory();
-    carry_out(materials, materials.plan(code), closed)
+    carry_out(materials, materials.plan(code), closed, start)
 }
 
 /// Has the plan carried out, with the caller's part in it. `closed`: the caller's memory is to be closed meanwhile.
-pub(super) fn carry_out(
-    materials: &Materials<'_>,
-    plan: Plan<'_>,
+pub(super) fn carry_out<'a, S: Start>(
+    materials: &Materials<'a>,
+    plan: Plan<'a>,
     closed: bool,
-) -> Result<Program> {
+    start: S,
+) -> Result<(S::Begun, Option<Held>)> {
     let user = materials.joins.user_op();
-    let Plan { first, mut ops, clears_dumpable, executes } = plan;
+    let Plan { first, mut ops, clears_dumpable, executes, tail, stays_closed } = plan;
     let maps = materials.prepared.maps.as_ref();
     let mut flag = match maps {
         _ if closed => Some(Dumpable::cleared()),
@@ -123,16 +224,16 @@ pub(super) fn carry_out(
         }
         Ok(())
     };
-    let result = match maps {
-        Some(_) => sys::spawn::spawn(first, &mut ops, Some(&mut help)),
-        None => sys::spawn::spawn::<Error>(first, &mut ops, None),
-    };
-    if let (Ok(program), true) = (&result, executes && (closed || clears_dumpable)) {
+    let help: Option<&mut Help<'_, Error>> = if maps.is_some() { Some(&mut help) } else { None };
+    let result = start.start(materials, first, &mut ops, tail, help);
+    let begun = result.map_err(|failure| materials.explain(&ops, failure))?;
+    if let (Some(program), true) = (S::program(&begun), executes && (closed || clears_dumpable)) {
         let known = !materials.joins.numbers_differ(materials.command.namespaces);
         let number = maps::number_in_proc(program.pidfd.as_fd(), known.then_some(program.pid));
         if let Ok(number) = number {
             dumpable::wait_for_exec(number);
         }
     }
-    result.map_err(|failure| materials.explain(&ops, failure))
+    let held = flag.filter(|_| stays_closed).and_then(Dumpable::hold);
+    Ok((begun, held))
 }

@@ -21,6 +21,7 @@ pub(super) fn validate(command: &Command) -> Result<()> {
     descriptors(command)?;
     command.mounts.validate()?;
     command.clocks.validate()?;
+    command.life.validate(command)?;
     function(command)
 }
 
@@ -29,6 +30,7 @@ pub(super) fn validate_exec(command: &Command) -> Result<()> {
     if command.function.is_some() {
         return Err(Error::invalid("a function cannot replace the process: use `spawn`"));
     }
+    command.life.validate_exec()?;
     let entered = joins(command)?;
     if (command.namespaces | entered).contains(Namespaces::PID) {
         return Err(Error::invalid(

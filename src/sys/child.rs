@@ -9,7 +9,7 @@
 //! The child replays a list of [`Op`]s. When one fails, its place in the list and the errno are left in
 //! [`Shared`], and the caller, who still has the list, knows step and operand from the place.
 
-use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
 use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
@@ -17,18 +17,19 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::capset::Change;
 use super::clone::{CLONE_NEWTIME, Spec, clone};
 use super::id_map::Map;
+use super::init::{self, Init};
 use super::mount::mount;
 use super::mounting::Act;
 use super::probe::Probe;
 use super::shared::{Shared, state};
 use super::syscall::{Errno, syscall};
-use super::{close_range, futex, open_namespace, prctl};
+use super::{close_range, futex, open_namespace, parent_death, prctl, suspend};
 use crate::NamespaceKind;
 
 /// A hook of the user's, for a copy of the process. An error is an errno.
-pub(crate) type Hook<'a> = dyn FnMut() -> Result<(), i32> + 'a;
+pub(crate) type Hook<'a> = dyn FnMut() -> Result<(), i32> + Send + 'a;
 /// A function of the user's in place of a program, and its exit code.
-pub(crate) type Function<'a> = dyn FnMut() -> i32 + 'a;
+pub(crate) type Function<'a> = dyn FnMut() -> i32 + Send + 'a;
 
 /// One thing that the child does. Everything it refers to was prepared by the caller.
 pub(crate) enum Op<'a> {
@@ -43,6 +44,8 @@ pub(crate) enum Op<'a> {
     Dumpable(bool),
     /// clone(2): the rest is done by a new process, and this one goes.
     Hop(Spec),
+    /// clone(2): the rest is done by a child of this process, which stays as process 1.
+    Init(Init<'a>),
     /// unshare(2), by a process that moves itself.
     Unshare(c_int),
     /// unshare(2) of the time namespace, where the last clone could not do it. Exec enters it; a function never would.
@@ -57,6 +60,8 @@ pub(crate) enum Op<'a> {
     AwaitMaps { caller: RawFd },
     /// user_namespaces(7): writes a uid_map or gid_map.
     WriteMap(Map<'a>),
+    /// setsid(2).
+    Session,
     /// setpgid(2).
     ProcessGroup(i32),
     /// sethostname(2).
@@ -94,12 +99,16 @@ pub(crate) enum Op<'a> {
     Capabilities(Change),
     /// prctl(2).
     NoNewPrivs,
+    /// prctl(2): a signal when the parent has ended. `caller` is a pidfd of that.
+    ParentDeathSignal { signal: c_int, caller: RawFd },
     /// sigaction(2): every disposition the default.
     Dispositions,
     /// sigprocmask(2): no signal blocked. In a child only after [`Op::Dispositions`].
     Unblock,
     /// environ(7), for a function: a program gets its own from exec.
     Environment(*const *const c_char),
+    /// Waits for a byte from `channel`, or for the end of that or of the caller.
+    Suspend { channel: RawFd, caller: RawFd },
     /// A hook of the user's.
     PreExec(&'a mut Hook<'a>),
     /// A call that only tells whether it is there.
@@ -123,18 +132,47 @@ pub(crate) struct Exec<'a> {
     pub(crate) envp: Option<&'a [*const c_char]>,
 }
 
+/// The addresses of texts, with a null at the end, as execve(2) takes them.
+#[derive(Debug)]
+pub(crate) struct Addresses(Vec<*const c_char>);
+
+// SAFETY: addresses of texts that nobody changes; only execve reads them.
+unsafe impl Send for Addresses {}
+// SAFETY: as above.
+unsafe impl Sync for Addresses {}
+
+impl Addresses {
+    pub(crate) fn of(texts: &[CString]) -> Self {
+        Self(texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect())
+    }
+
+    pub(crate) fn as_slice(&self) -> &[*const c_char] {
+        &self.0
+    }
+}
+
 /// What is left to do, as a cloned process is told.
 pub(crate) struct Rest<'s, 'o, 'a> {
     ops: &'o mut [Op<'a>],
     /// Place of the first one in the whole list.
     place: usize,
+    /// What comes after those, in a list of its own that lives for longer: the caller may go on as soon as this is begun.
+    tail: &'s mut [Op<'static>],
     shared: &'s Shared,
 }
 
 impl<'s, 'o, 'a> Rest<'s, 'o, 'a> {
     /// The whole list.
     pub(crate) fn all(ops: &'o mut [Op<'a>], shared: &'s Shared) -> Self {
-        Self { ops, place: 0, shared }
+        Self::with_tail(ops, &mut [], shared)
+    }
+
+    pub(super) fn with_tail(
+        ops: &'o mut [Op<'a>],
+        tail: &'s mut [Op<'static>],
+        shared: &'s Shared,
+    ) -> Self {
+        Self { ops, place: 0, tail, shared }
     }
 }
 
@@ -152,26 +190,40 @@ pub(crate) unsafe fn start(spec: &Spec, rest: &mut Rest<'_, '_, '_>) -> Result<i
 
 /// Where a cloned process begins.
 extern "C" fn entry(rest: *mut c_void) -> c_int {
-    // SAFETY: `start` passed a `Rest` that stays until this process is done with it.
-    let rest = unsafe { &mut *rest.cast::<Rest<'_, '_, '_>>() };
+    // SAFETY: `start` passed a `Rest`, which nobody else takes. What it refers to stays until this process is done with it; the
+    // `Rest` itself may be on a frame that goes when this process is suspended, so it is taken over here.
+    let rest = unsafe { rest.cast::<Rest<'_, '_, '_>>().read() };
+    let shared = rest.shared;
     replay(rest);
-    exit(if rest.shared.failure().is_none() { 0 } else { 1 })
+    exit(if shared.failure().is_none() { 0 } else { 1 })
 }
 
 /// Does what is left, up to the first that fails, whose place and errno are then in `shared`.
-fn replay(rest: &mut Rest<'_, '_, '_>) {
-    let Rest { ops, place, shared } = rest;
-    let mut place = *place;
+fn replay(rest: Rest<'_, '_, '_>) {
+    let Rest { mut ops, mut place, tail, shared } = rest;
     let mut saved = -1;
-    let mut ops: &mut [Op<'_>] = ops;
     while let Some((op, others)) = ops.split_first_mut() {
         shared.begin(place);
         let result = match op {
             Op::Hop(spec) => {
-                let mut rest = Rest { ops: others, place: place + 1, shared };
+                let spec = *spec;
+                let mut rest = Rest { ops: others, place: place + 1, tail, shared };
                 // SAFETY: the promise of `start` covers every hop, and `CLONE_VFORK` keeps this frame alive meanwhile.
-                match unsafe { start(spec, &mut rest) } {
+                match unsafe { start(&spec, &mut rest) } {
                     Ok(_) => exit(0),
+                    Err(errno) => {
+                        shared.fail(place, errno);
+                        return;
+                    }
+                }
+            }
+            Op::Init(init) => {
+                let init = *init;
+                let last = place + others.len() + tail.len();
+                let mut rest = Rest { ops: others, place: place + 1, tail, shared };
+                // SAFETY: as for a hop; or it is a copy, which has this frame to itself.
+                match unsafe { start(&init.program, &mut rest) } {
+                    Ok(program) => init::run(&init, program, last, shared),
                     Err(errno) => {
                         shared.fail(place, errno);
                         return;
@@ -187,6 +239,9 @@ fn replay(rest: &mut Rest<'_, '_, '_>) {
         place += 1;
         ops = others;
     }
+    if !tail.is_empty() {
+        replay(Rest { ops: tail, place, tail: &mut [], shared });
+    }
 }
 
 /// Does `ops` in the calling process itself, for a program that is to take its place.
@@ -195,10 +250,10 @@ fn replay(rest: &mut Rest<'_, '_, '_>) {
 /// The caller gives this process up to the program: nothing of it may rely on the descriptors, directories and ids that
 /// the ops change. There is no [`Op::Hop`] among them.
 pub(crate) unsafe fn replay_here(ops: &mut [Op<'_>], shared: &Shared) {
-    replay(&mut Rest::all(ops, shared));
+    replay(Rest::all(ops, shared));
 }
 
-fn exit(code: c_int) -> ! {
+pub(super) fn exit(code: c_int) -> ! {
     loop {
         // SAFETY: ends the process; nothing of it is used again.
         let _ = unsafe { syscall(libc::SYS_exit_group, [code as usize, 0, 0, 0, 0, 0]) };
@@ -226,8 +281,8 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         Op::Dumpable(dumpable) => {
             prctl::prctl(libc::PR_SET_DUMPABLE, usize::from(*dumpable)).map(drop)
         }
-        // `replay` does it.
-        Op::Hop(_) => Ok(()),
+        // `replay` does them.
+        Op::Hop(_) | Op::Init(_) => Ok(()),
         Op::Unshare(set) => done(call(libc::SYS_unshare, [*set as usize, 0, 0, 0, 0, 0])),
         Op::UnshareTimeIfLegacy { for_function } => match shared.legacy.load(SeqCst) {
             0 => Ok(()),
@@ -253,6 +308,7 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         }
         Op::AwaitMaps { caller } => await_maps(*caller, shared),
         Op::WriteMap(map) => map.write(),
+        Op::Session => done(call(libc::SYS_setsid, [0; 6])),
         Op::ProcessGroup(group) => done(call(libc::SYS_setpgid, [0, *group as usize, 0, 0, 0, 0])),
         Op::Hostname(name) => done(call(
             libc::SYS_sethostname,
@@ -299,12 +355,14 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         }
         Op::Capabilities(change) => change.make(),
         Op::NoNewPrivs => prctl::set_no_new_privs(),
+        Op::ParentDeathSignal { signal, caller } => parent_death::arm(*signal, *caller, shared),
         Op::Dispositions => default_dispositions(),
         Op::Unblock => super::signal::set_mask(&super::signal::EMPTY),
         Op::Environment(envp) => {
             set_environ(*envp);
             Ok(())
         }
+        Op::Suspend { channel, caller } => suspend::wait(*channel, *caller, shared),
         Op::PreExec(hook) => hook().map_err(Errno),
         Op::Probe(probe) => probe.run(),
         Op::Exec(exec) => Err(execute(exec)),
@@ -410,7 +468,8 @@ fn await_maps(caller: RawFd, shared: &Shared) -> Result<(), Errno> {
     let word = shared.state();
     if word.compare_exchange(state::RUNNING, state::WAITING, SeqCst, SeqCst).is_ok() {
         futex::wake(word);
-        futex::wait_while(word, state::WAITING);
+        // A parent thread that has ended by then sends no signal, and its process may be seen to have died only a moment later.
+        parent_death::await_answer(word, state::WAITING, caller)?;
     }
     if word.load(SeqCst) != state::RELEASED {
         exit(1);

@@ -23,6 +23,10 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 static CLONE3_MISSING: AtomicBool = AtomicBool::new(false);
 
+/// Whether system calls are made without libc, so that a child on the caller's memory never writes the `errno` of a thread
+/// that goes on meanwhile, or is gone.
+pub(crate) const WITHOUT_LIBC: bool = arch::HAS_CLONE3;
+
 /// What to clone, and where its words are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spec {
@@ -100,7 +104,9 @@ pub(super) unsafe fn clone(
     let result = unsafe { clone3_or_older(spec, flags, &words, shared, entry, arg) };
     if result.is_err() {
         // A clone that fails late has written a number that is nobody's, or by now somebody else's.
-        shared.pidfd.store(-1, SeqCst);
+        if spec.program {
+            shared.pidfd.store(-1, SeqCst);
+        }
         if let (Some(word), true) = (shared.alive(spec.process), spec.process > 0) {
             word.store(0, SeqCst);
         }

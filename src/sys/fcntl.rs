@@ -87,6 +87,21 @@ fn copy(number: RawFd, taken: &[RawFd]) -> Option<OwnedFd> {
     }
 }
 
+/// dup3(2): has `fd` refer to what `to` refers to. Close-on-exec.
+pub(super) fn replace(fd: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: `fd` stays open, and its owner, who lends it, wants it so.
+    let done = unsafe { libc::dup3(to.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The same file under a number, from 3 up, that is none of `taken`. Close-on-exec.
+pub(crate) fn away_from(fd: OwnedFd, taken: &[RawFd]) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 && !taken.contains(&fd.as_raw_fd()) {
+        return Ok(fd);
+    }
+    copy(fd.as_raw_fd(), taken).ok_or_else(io::Error::last_os_error)
+}
+
 /// The descriptors from 3 up that a program would inherit; for an exec that has them closed, and may fail.
 #[derive(Debug)]
 pub(crate) struct Inheritable(Vec<RawFd>);

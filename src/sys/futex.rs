@@ -7,8 +7,17 @@ use super::syscall::syscall;
 
 /// Sleeps while `word` is `value`. May also return early: the caller looks again.
 pub(crate) fn wait(word: &AtomicU32, value: u32) {
-    let timeout = ptr::null::<libc::timespec>();
-    // SAFETY: the word outlives the call, which only reads it.
+    wait_until(word, value, ptr::null());
+}
+
+/// The same, but not for much longer than so many milliseconds, of which there are less than 1000.
+pub(super) fn wait_briefly(word: &AtomicU32, value: u32, milliseconds: u32) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: (milliseconds * 1_000_000) as _ };
+    wait_until(word, value, &raw const time);
+}
+
+fn wait_until(word: &AtomicU32, value: u32, timeout: *const libc::timespec) {
+    // SAFETY: the word and the time, if any, outlive the call, which only reads them.
     let _ = unsafe {
         syscall(
             libc::SYS_futex,

@@ -57,12 +57,6 @@ const fn io(number: libc::Ioctl) -> libc::Ioctl {
 
 pub(super) const GET_MNT_NAMESPACE: libc::Ioctl = io(3);
 
-/// `PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE` (Linux 6.11).
-pub(crate) fn time_for_children(pidfd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    // SAFETY: a request without an argument, which gives a new descriptor.
-    owned(unsafe { libc::ioctl(pidfd.as_raw_fd(), io(8), 0) }.into())
-}
-
 /// `PIDFD_GET_<KIND>_NAMESPACE` (Linux 6.11).
 pub(super) fn get_namespace(kind: NamespaceKind) -> libc::Ioctl {
     io(match kind {
@@ -85,6 +79,12 @@ pub(crate) fn namespace(pidfd: BorrowedFd<'_>, kind: NamespaceKind) -> io::Resul
     let request = get_namespace(kind);
     // SAFETY: a request without an argument, which gives a new descriptor.
     owned(unsafe { libc::ioctl(pidfd.as_raw_fd(), request, 0) }.into())
+}
+
+/// The time namespace that its children will be in.
+pub(crate) fn time_for_children(pidfd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: a request without an argument, which gives a new descriptor.
+    owned(unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_TIME_FOR_CHILDREN, 0) }.into())
 }
 
 /// `struct pidfd_info`, version 1 (Linux 6.13) with the exit code (6.15).

@@ -1,7 +1,7 @@
 //! pipe(2).
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The end to read from and the end to write to, both close-on-exec.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -13,4 +13,12 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     // SAFETY: new, and nobody else's.
     let [read, write] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
     Ok((read, write))
+}
+
+/// One byte, for whoever reads. The other end is open, so no signal comes of it.
+pub(crate) fn write_byte(pipe: BorrowedFd<'_>) {
+    // SAFETY: writes one byte of a constant.
+    while unsafe { libc::write(pipe.as_raw_fd(), [1u8].as_ptr().cast(), 1) } < 0
+        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
 }

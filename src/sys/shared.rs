@@ -4,13 +4,15 @@
 
 use std::io;
 use std::ops::Deref;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
 
 use super::syscall::Errno;
 
-/// The most processes that one spawn clones, the program's own included.
-pub(crate) const PROCESSES: usize = 4;
+/// The most processes that one spawn clones, the program's own included, be it behind an init.
+pub(crate) const PROCESSES: usize = 5;
 
 /// Where the spawn stands; the value of [`Shared::state`], on which the caller waits.
 pub(crate) mod state {
@@ -22,8 +24,12 @@ pub(crate) mod state {
     pub(crate) const WAITING: u32 = 2;
     /// The caller has written them.
     pub(crate) const RELEASED: u32 = 3;
-    /// Set up; the caller's function runs.
+    /// Set up; the caller's function runs, or the init of a program.
     pub(crate) const READY: u32 = 4;
+    /// The child wants to know that its parent thread lives.
+    pub(crate) const ARMED: u32 = 5;
+    /// Set up; the child waits to be resumed.
+    pub(crate) const SUSPENDED: u32 = 6;
 }
 
 /// Zeroed memory is a valid value: see `stack.rs`.
@@ -45,6 +51,9 @@ pub(crate) struct Shared {
     opened: AtomicI32,
     /// The last clone was made without clone3: the child does itself what that call would have done.
     pub(super) legacy: AtomicU32,
+    /// How the program of an init ended, as wait(2) has it, and whether it has.
+    ended: AtomicU32,
+    status: AtomicI32,
 }
 
 impl Shared {
@@ -63,6 +72,8 @@ impl Shared {
         self.errno.store(0, SeqCst);
         self.opened.store(-1, SeqCst);
         self.legacy.store(0, SeqCst);
+        self.ended.store(0, SeqCst);
+        self.status.store(0, SeqCst);
     }
 
     pub(crate) fn state(&self) -> &AtomicU32 {
@@ -93,6 +104,18 @@ impl Shared {
     /// The number of the namespace file, once: whoever asks has to close it.
     pub(crate) fn take_opened(&self) -> Option<i32> {
         Some(self.opened.swap(-1, SeqCst)).filter(|fd| *fd >= 0)
+    }
+
+    /// Told by the init of a program. May run between clone and exec.
+    pub(super) fn set_status(&self, status: i32) {
+        self.status.store(status, SeqCst);
+        self.ended.store(1, SeqCst);
+    }
+
+    /// How the program of an init ended, if it has.
+    pub(crate) fn status(&self) -> Option<ExitStatus> {
+        let ended = self.ended.load(SeqCst) != 0;
+        ended.then(|| ExitStatus::from_raw(self.status.load(SeqCst)))
     }
 
     pub(super) fn begin(&self, operation: usize) {

@@ -8,13 +8,13 @@ use super::syscall::{Errno, syscall};
 
 /// The kernel's signal set: 64 signals, except on MIPS, which has 128.
 #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
-type Set = [u64; 1];
+pub(super) type Set = [u64; 1];
 #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
-type Set = [u64; 2];
+pub(super) type Set = [u64; 2];
 
 pub(super) const SET_SIZE: usize = size_of::<Set>();
 pub(super) const EMPTY: Set = [0; SET_SIZE / 8];
-const ALL: Set = [u64::MAX; SET_SIZE / 8];
+pub(super) const ALL: Set = [u64::MAX; SET_SIZE / 8];
 
 /// May run between clone and exec.
 pub(super) fn set_mask(set: &Set) -> Result<(), Errno> {
@@ -48,6 +48,11 @@ pub(super) fn exchange_action(signal: c_int, action: &Action) -> Result<Action, 
         )
     }?;
     Ok(before)
+}
+
+/// May run between clone and exec.
+pub(super) fn block_all(before: &mut Set) -> Result<(), Errno> {
+    exchange_mask(&ALL, before.as_mut_ptr().expose_provenance())
 }
 
 /// All signals blocked in this thread until it is dropped: a handler that ran in a child that shares this

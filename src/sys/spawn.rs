@@ -27,6 +27,8 @@ pub(crate) struct Program {
     pub(crate) pid: i32,
     /// What [`Op::OpenNamespace`] has opened.
     pub(crate) opened: Option<OwnedFd>,
+    /// Where an init tells how the program has ended.
+    pub(crate) told: Option<SharedPage>,
 }
 
 /// Why there is none. Nothing of the spawn is left.
@@ -57,124 +59,320 @@ impl Drop for AbortOnUnwind {
     }
 }
 
-/// Where the shared words are: above the first stack, or on a page that copies share too.
-enum Words<'s> {
-    Stack(&'s Stack),
-    Page(SharedPage),
-}
-
-impl Words<'_> {
-    fn get(&self) -> &Shared {
-        match self {
-            Self::Stack(stack) => stack.shared(),
-            Self::Page(page) => page,
-        }
-    }
-}
-
 /// Clones `first`, which does `ops`, and waits until the program at the end of the list runs.
 ///
 /// In the list the user's code is behind a hop to a copy, or `first` is one; the caller of this function sees to
 /// that, and it is checked.
 pub(crate) fn spawn<E>(
+    first: Spec,
+    ops: &mut [Op<'_>],
+    help: Option<&mut Help<'_, E>>,
+) -> Result<Program, Failure<E>> {
+    let (mut family, seen) = launch(first, ops, &mut [], help)?;
+    let ended_badly = family.settle();
+    let arrival = Arrival::at(ops.get(family.begun()));
+    family.finish(arrival, seen, ended_badly)
+}
+
+/// Clones the first process, and does what the caller has to do until there is nothing more for it to do. `tail` is done
+/// after `ops`.
+pub(super) fn launch<E>(
     mut first: Spec,
     ops: &mut [Op<'_>],
+    tail: &mut [Op<'static>],
     mut help: Option<&mut Help<'_, E>>,
-) -> Result<Program, Failure<E>> {
+) -> Result<(Family, Seen<E>), Failure<E>> {
     // A process that stays awake meanwhile can help, and hears of a function that has begun.
     let attended = !first.is(libc::CLONE_VFORK);
-    let Line { stacks, shares, last } = line_up(&mut first, ops).map_err(Failure::Resources)?;
-    let result = {
-        let words = match stacks.first() {
-            Some(stack) if stacks.len() == last + 1 => Words::Stack(stack),
-            _ => Words::Page(SharedPage::map().map_err(Failure::Resources)?),
-        };
-        let shared = words.get();
-        shared.reset();
-        let _blocked = Blocked::all();
-        let bomb = AbortOnUnwind;
-        let mut rest = Rest::all(ops, shared);
-        // SAFETY: all signals are blocked until `_blocked` drops. `settle` returns when no process that shares this
-        // memory is left, and only after it do the list, the stacks and the words go. User's code is in a copy.
-        let outcome = match unsafe { start(&first, &mut rest) } {
-            Err(Errno(errno)) => Err(Failure::Clone(errno)),
-            Ok(pid) => {
-                // Where the kernel could write only one of pidfd and id.
-                if let Some(word) = shared.pid(0) {
-                    word.store(pid, SeqCst);
-                }
-                let direct_child = (last == 0).then_some(pid);
-                let helped =
-                    if attended { attend(shared, &mut help, last, direct_child) } else { Ok(()) };
-                let ended_badly = settle(shared, shares, last);
-                helped.map(|()| ended_badly)
+    let family = Family::line_up(&mut first, ops).map_err(Failure::Resources)?;
+    let shared = family.shared();
+    shared.reset();
+    let blocked = Blocked::all();
+    let bomb = AbortOnUnwind;
+    let mut rest = Rest::with_tail(ops, tail, shared);
+    // SAFETY: all signals are blocked until `blocked` drops, and what is behind it is not reached by unwinding. A `Family` keeps stacks and
+    // words until `settle` has seen that no process that shares this memory is left. The lists stay as long: either the caller
+    // of this function settles at once, or the family has been suspended, and uses only the tail from then on,
+    // which the caller keeps with it. User's code is in a copy.
+    let outcome = match unsafe { start(&first, &mut rest) } {
+        Err(Errno(errno)) => Err(Failure::Clone(errno)),
+        Ok(pid) => {
+            // Where the kernel could write only one of pidfd and id.
+            if let Some(word) = shared.pid(0) {
+                word.store(pid, SeqCst);
             }
-        };
-        mem::forget(bomb);
-        finish(shared, ops, outcome, shares[last], last)
+            let direct_child = (family.last == 0).then_some(pid);
+            Ok(if attended { attend(&family, &mut help, direct_child) } else { Seen::Gone(Ok(())) })
+        }
     };
-    for stack in stacks {
-        stack.give_back();
-    }
-    result
+    mem::forget(bomb);
+    drop(blocked);
+    outcome.map(|seen| (family, seen))
 }
 
-/// The processes of a spawn, ready to be cloned.
-struct Line {
+/// What the caller has seen of the processes when it had nothing more to do.
+#[derive(Debug)]
+pub(super) enum Seen<E> {
+    /// The first one has exec'd or is gone. How the help went that was given meanwhile.
+    Gone(Result<(), Failure<E>>),
+    /// A function has begun, or the program of an init.
+    Ready,
+    /// All is set up, and the program's process waits to be resumed.
+    Suspended,
+}
+
+/// How far the program's process has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Arrival {
+    Not,
+    /// At exec, or at the end without one, which is known to have been done only if the process has left the memory.
+    Exec,
+    /// At a function, or behind the exec of an init's program.
+    Ready,
+}
+
+impl Arrival {
+    /// By the operation that was begun last.
+    pub(super) fn at(begun: Option<&Op<'_>>) -> Self {
+        match begun {
+            Some(Op::Exec(_) | Op::End) => Self::Exec,
+            Some(Op::Call(_)) => Self::Ready,
+            _ => Self::Not,
+        }
+    }
+}
+
+/// The processes of a spawn, and what of the caller's memory they run on.
+#[derive(Debug)]
+pub(super) struct Family {
     /// Of those that share the caller's memory, in their order.
     stacks: Vec<Stack>,
+    /// The words that they share, if those are not above the first stack: copies share a page.
+    page: Option<SharedPage>,
     /// Which of them run on the caller's own memory.
     shares: [bool; PROCESSES],
-    /// Which one becomes the program.
-    last: usize,
+    /// Which one becomes the program, or stays as the init in front of it.
+    pub(super) last: usize,
+    /// Whether that one is an init, which tells how the program ends.
+    init: bool,
 }
 
-/// Gives each process its place, and a stack if it shares the memory.
-fn line_up(first: &mut Spec, ops: &mut [Op<'_>]) -> io::Result<Line> {
-    let mut specs = vec![first];
-    let mut in_copy = !specs[0].is(libc::CLONE_VM);
-    for op in ops {
-        match op {
-            Op::Hop(spec) => {
-                in_copy |= !spec.is(libc::CLONE_VM);
-                specs.push(spec);
+impl Family {
+    /// Gives each process its place, and a stack if it shares the memory.
+    fn line_up(first: &mut Spec, ops: &mut [Op<'_>]) -> io::Result<Self> {
+        let mut in_copy = !first.is(libc::CLONE_VM);
+        let mut code = false;
+        let mut specs = vec![first];
+        let mut bounds = None;
+        for op in ops {
+            match op {
+                Op::Hop(spec) => {
+                    in_copy |= !spec.is(libc::CLONE_VM);
+                    specs.push(spec);
+                }
+                Op::Init(init) => {
+                    in_copy |= !init.program.is(libc::CLONE_VM);
+                    bounds = Some(&mut init.stack);
+                    specs.push(&mut init.program);
+                }
+                Op::PreExec(_) | Op::Call(_) => {
+                    assert!(in_copy, "the user's code in the caller's memory");
+                    code = true;
+                }
+                _ => {}
             }
-            Op::PreExec(_) | Op::Call(_) => {
-                assert!(in_copy, "the user's code in the caller's memory")
+        }
+        let init = bounds.is_some();
+        assert!(specs.len() <= PROCESSES, "more processes than there are words for");
+        let last = specs.len() - 1 - usize::from(init);
+        let mut stacks = Vec::with_capacity(specs.len());
+        let mut wants_room = init && code;
+        for (process, spec) in specs.iter_mut().enumerate().rev() {
+            spec.process = process;
+            spec.program = process == last;
+            let own_stack = spec.is(libc::CLONE_VM);
+            if own_stack {
+                // A copy goes on on the stack of the process it copies, and may run a function that wants room.
+                let stack = if wants_room { Stack::large()? } else { Stack::take()? };
+                spec.stack = stack.top();
+                if process < last {
+                    // An init is a copy, and runs on the stack of the last one before it.
+                    if let Some(bounds) = bounds.take() {
+                        *bounds = stack.bounds();
+                    }
+                }
+                stacks.push(stack);
             }
-            _ => {}
+            wants_room = !own_stack;
+        }
+        stacks.reverse();
+        let mut shares = [false; PROCESSES];
+        let shared = specs.iter().take_while(|spec| spec.is(libc::CLONE_VM)).count();
+        shares[..shared].fill(true);
+        // One process before the program that does not share them is enough to need a page for the words.
+        let all_share = shared == specs.len();
+        let page = if all_share { None } else { Some(SharedPage::map()?) };
+        Ok(Self { stacks, page, shares, last, init })
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        match (&self.page, self.stacks.first()) {
+            (Some(page), _) => page,
+            (None, Some(stack)) => stack.shared(),
+            (None, None) => unreachable!("who has no stack is a copy"),
         }
     }
-    assert!(specs.len() <= PROCESSES, "more processes than there are words for");
-    let last = specs.len() - 1;
-    let mut stacks = Vec::with_capacity(specs.len());
-    let mut next_is_copy = false;
-    for (process, spec) in specs.iter_mut().enumerate().rev() {
-        spec.process = process;
-        spec.program = process == last;
-        let shares = spec.is(libc::CLONE_VM);
-        if shares {
-            // A copy goes on on the stack of the process it copies, and may run a function that wants room.
-            let stack = if next_is_copy { Stack::large()? } else { Stack::take()? };
-            spec.stack = stack.top();
-            stacks.push(stack);
-        }
-        next_is_copy = !shares;
+
+    /// The place of the operation that was begun last.
+    pub(super) fn begun(&self) -> usize {
+        self.shared().begun().unwrap_or(0)
     }
-    stacks.reverse();
-    let mut shares = [false; PROCESSES];
-    let shared = specs.iter().take_while(|spec| spec.is(libc::CLONE_VM)).count();
-    shares[..shared].fill(true);
-    Ok(Line { stacks, shares, last })
+
+    /// Whether the program's process runs on the caller's own memory.
+    pub(super) fn is_sharing(&self) -> bool {
+        self.shares[self.last]
+    }
+
+    /// That the child waits no more: what it does next is told by the same word.
+    pub(super) fn release(&self) {
+        let word = self.shared().state();
+        let _ = word.compare_exchange(state::SUSPENDED, state::RELEASED, SeqCst, SeqCst);
+    }
+
+    /// The program's pidfd, and its id as the process that cloned it numbers it.
+    pub(super) fn process(&self) -> Option<(BorrowedFd<'_>, i32)> {
+        let number = self.shared().pidfd(self.last)?;
+        // SAFETY: the kernel put the pidfd there for this spawn, and it is taken only when the family goes.
+        Some((unsafe { BorrowedFd::borrow_raw(number) }, self.pid()))
+    }
+
+    /// The pidfd, for whoever does away with the family.
+    pub(super) fn take_pidfd(&self) -> Option<OwnedFd> {
+        let number = self.shared().pidfd(self.last)?;
+        // SAFETY: the kernel put it there for this spawn; nobody asks for it again.
+        Some(unsafe { pidfd::take(number) })
+    }
+
+    /// The process that is to become the program, as the one that cloned it numbers it.
+    pub(super) fn pid(&self) -> i32 {
+        self.shared().pid(self.last).map_or(0, |pid| pid.load(SeqCst))
+    }
+
+    pub(super) fn kill_helpers(&self) {
+        for helper in (0..self.last).filter_map(|process| self.shared().pid(process)) {
+            match helper.load(SeqCst) {
+                // That would be everybody.
+                0 => {}
+                pid => process::kill(pid),
+            }
+        }
+    }
+
+    /// Waits until no process of the spawn runs on the caller's memory, and reaps the helpers. The first one has
+    /// exec'd or is gone, or was killed, when this is called. Gives how the first of them ended that did not end well.
+    pub(super) fn settle(&mut self) -> Option<ExitStatus> {
+        let ended_badly = self.reap_helpers();
+        self.await_sharing(self.last);
+        for stack in self.stacks.drain(usize::from(self.page.is_none())..) {
+            stack.give_back();
+        }
+        ended_badly
+    }
+
+    /// The same for the helpers alone.
+    pub(super) fn reap_helpers(&self) -> Option<ExitStatus> {
+        let mut ended_badly = None;
+        for process in 0..self.last {
+            self.await_sharing(process);
+            let Some(word) = self.shared().pid(process) else { continue };
+            let pid = word.swap(0, SeqCst);
+            if pid != 0 {
+                let status = wait::wait_pid(pid).ok().flatten();
+                ended_badly = ended_badly.or(status.filter(|status| !status.success()));
+            }
+        }
+        ended_badly
+    }
+
+    fn await_sharing(&self, process: usize) {
+        let shared = self.shared();
+        let (Some(alive), Some(pid)) = (shared.alive(process), shared.pid(process)) else {
+            return;
+        };
+        let exists =
+            pid.load(SeqCst) != 0 || (process == self.last && shared.pidfd(self.last).is_some());
+        // Behind a copy none of the caller's memory is used, and the kernel may leave the word as it is.
+        if process > 0 && exists && self.shares[process] {
+            // Long zero, for the one before sleeps until then; unless somebody has killed that one.
+            let mut now = alive.load(SeqCst);
+            while now != 0 {
+                now = futex::wait_while(alive, now);
+            }
+        }
+    }
+
+    /// The outcome, when everything has happened.
+    pub(super) fn finish<E>(
+        mut self,
+        arrival: Arrival,
+        seen: Seen<E>,
+        ended_badly: Option<ExitStatus>,
+    ) -> Result<Program, Failure<E>> {
+        let result = self.outcome(arrival, seen, ended_badly);
+        // Only now nobody opens it any more.
+        let opened = self.take_opened();
+        for stack in self.stacks.drain(..) {
+            stack.give_back();
+        }
+        let told = self.page.filter(|_| self.init);
+        result.map(|(pidfd, pid)| Program { pidfd, pid, opened, told })
+    }
+
+    fn take_opened(&self) -> Option<OwnedFd> {
+        let number = self.shared().take_opened()?;
+        // SAFETY: a process of this spawn has opened it in this table for the caller; it is taken here alone.
+        Some(unsafe { OwnedFd::from_raw_fd(number) })
+    }
+
+    fn outcome<E>(
+        &self,
+        arrival: Arrival,
+        seen: Seen<E>,
+        ended_badly: Option<ExitStatus>,
+    ) -> Result<(OwnedFd, i32), Failure<E>> {
+        let shared = self.shared();
+        let ready = arrival == Arrival::Ready || matches!(seen, Seen::Ready);
+        let arrived = arrival != Arrival::Not;
+        let pidfd = self.take_pidfd();
+        let failed = match (shared.failure(), seen) {
+            (Some((place, errno)), _) => Failure::Op(place, errno),
+            (None, Seen::Gone(Err(failure))) => failure,
+            (None, _) => match pidfd {
+                // Whether a program behind a copy has exec'd is not known if the one before it was killed.
+                Some(pidfd) if arrived && (self.is_sharing() || ready || ended_badly.is_none()) => {
+                    return Ok((pidfd, self.pid()));
+                }
+                _ => Failure::Died(self.begun(), ended_badly),
+            },
+        };
+        let Some(pidfd) = pidfd else { return Err(failed) };
+        // It has ended, or been killed, by itself; unless it is the helper before it that was killed.
+        let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+        let status = wait::wait_pidfd(pidfd.as_fd(), true).ok().flatten();
+        Err(match failed {
+            Failure::Died(place, helper) => Failure::Died(place, helper.or(status)),
+            failed => failed,
+        })
+    }
 }
 
 /// Does what the caller has to do while the processes run, until there is nothing more for it to do.
-fn attend<E>(
-    shared: &Shared,
+pub(super) fn attend<E>(
+    family: &Family,
     help: &mut Option<&mut Help<'_, E>>,
-    last: usize,
     direct_child: Option<i32>,
-) -> Result<(), Failure<E>> {
+) -> Seen<E> {
+    let (shared, last) = (family.shared(), family.last);
     let mut helped = Ok(());
     if direct_child.is_some() {
         // Its id is known, so it can be helped before it comes to wait for that.
@@ -182,17 +380,26 @@ fn attend<E>(
     }
     loop {
         match shared.state().load(SeqCst) {
-            state::GONE => return helped,
+            state::GONE => return Seen::Gone(helped),
             state::READY => {
                 // The helpers would sleep until the function ends.
-                for helper in (0..last).filter_map(|process| shared.pid(process)) {
-                    process::kill(helper.load(SeqCst));
-                }
-                return helped;
+                family.kill_helpers();
+                return Seen::Ready;
             }
+            state::SUSPENDED => return Seen::Suspended,
+            state::ARMED => answer(shared),
             state::WAITING => helped = give_help(shared, help, last, direct_child),
             now => futex::wait(shared.state(), now),
         }
+    }
+}
+
+/// Tells the child that this thread, its parent, lives.
+fn answer(shared: &Shared) {
+    let answered =
+        shared.state().compare_exchange(state::ARMED, state::RELEASED, SeqCst, SeqCst).is_ok();
+    if answered {
+        futex::wake(shared.state());
     }
 }
 
@@ -226,79 +433,6 @@ fn release(shared: &Shared) {
     }
 }
 
-/// Waits until no process of the spawn runs on the caller's memory, and reaps the helpers. The first one has
-/// exec'd or is gone, or was killed, when this is called. Gives how the first of them ended that did not end well.
-fn settle(shared: &Shared, shares: [bool; PROCESSES], last: usize) -> Option<ExitStatus> {
-    let mut ended_badly = None;
-    for (process, own_memory) in shares.into_iter().enumerate().take(last + 1) {
-        let (Some(alive), Some(pid)) = (shared.alive(process), shared.pid(process)) else {
-            continue;
-        };
-        let pid = pid.load(SeqCst);
-        let exists = pid != 0 || (process == last && shared.pidfd(last).is_some());
-        // Behind a copy none of the caller's memory is used, and the kernel may leave the word as it is.
-        if process > 0 && exists && own_memory {
-            // Long zero, for the one before sleeps until then; unless somebody has killed that one.
-            let mut now = alive.load(SeqCst);
-            while now != 0 {
-                now = futex::wait_while(alive, now);
-            }
-        }
-        if process < last && pid != 0 {
-            let status = wait::wait_pid(pid).ok().flatten();
-            ended_badly = ended_badly.or(status.filter(|status| !status.success()));
-        }
-    }
-    ended_badly
-}
-
-/// The outcome, when everything has happened.
-fn finish<E>(
-    shared: &Shared,
-    ops: &[Op<'_>],
-    outcome: Result<Option<ExitStatus>, Failure<E>>,
-    shares: bool,
-    last: usize,
-) -> Result<Program, Failure<E>> {
-    if let Err(Failure::Clone(_)) = outcome {
-        return Err(outcome.expect_err("just seen"));
-    }
-    // SAFETY: a process of this spawn has opened it in this table for the caller; it is taken here alone.
-    let opened = || shared.take_opened().map(|number| unsafe { OwnedFd::from_raw_fd(number) });
-    let begun = shared.begun().unwrap_or(0);
-    let ready = matches!(ops.get(begun), Some(Op::Call(_)));
-    let arrived = matches!(ops.get(begun), Some(Op::Exec(_) | Op::Call(_) | Op::End));
-    // SAFETY: the kernel put it there for this spawn; it is taken here alone.
-    let pidfd = shared.pidfd(last).map(|number| unsafe { pidfd::take(number) });
-    let failed = match (shared.failure(), outcome) {
-        (Some((place, errno)), _) => Failure::Op(place, errno),
-        (None, Err(failure)) => failure,
-        (None, Ok(helper)) => match pidfd {
-            // Whether a program behind a copy has exec'd is not known if the one before it was killed.
-            Some(pidfd) if arrived && (shares || ready || helper.is_none()) => {
-                return Ok(Program {
-                    pidfd,
-                    pid: shared.pid(last).map_or(0, |pid| pid.load(SeqCst)),
-                    opened: opened(),
-                });
-            }
-            _ => Failure::Died(begun, helper),
-        },
-    };
-    let Some(pidfd) = pidfd else {
-        drop(opened());
-        return Err(failed);
-    };
-    // It has ended, or been killed, by itself; unless it is the helper before it that was killed.
-    let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
-    let status = wait::wait_pidfd(pidfd.as_fd(), true).ok().flatten();
-    drop(opened());
-    Err(match failed {
-        Failure::Died(place, helper) => Failure::Died(place, helper.or(status)),
-        failed => failed,
-    })
-}
-
 /// Has a process that shares the caller's memory and descriptors do `ops`, and waits for its end.
 pub(crate) fn run_helper(ops: &mut [Op<'_>]) -> Result<(), Failure<()>> {
     run_to_the_end(Spec::new(false).with(libc::CLONE_FILES as u64), ops)
@@ -313,15 +447,11 @@ pub(crate) fn attempt(ops: &mut [Op<'_>], enters_time: bool) -> Result<(), Failu
 /// A process that ends with the last of `ops`, which never exec.
 fn run_to_the_end(spec: Spec, ops: &mut [Op<'_>]) -> Result<(), Failure<()>> {
     let mut spec = spec.with(libc::CLONE_VFORK as u64 | CLONE_CLEAR_SIGHAND);
-    let Line { stacks, .. } = line_up(&mut spec, ops).map_err(Failure::Resources)?;
+    let family = Family::line_up(&mut spec, ops).map_err(Failure::Resources)?;
     // There are no others in the line, so one that shares the memory stays in the state it begins with.
     spec.program = false;
     let result = {
-        let words = match stacks.first() {
-            Some(stack) => Words::Stack(stack),
-            None => Words::Page(SharedPage::map().map_err(Failure::Resources)?),
-        };
-        let shared = words.get();
+        let shared = family.shared();
         shared.reset();
         let _blocked = Blocked::all();
         let mut rest = Rest::all(ops, shared);
@@ -338,7 +468,7 @@ fn run_to_the_end(spec: Spec, ops: &mut [Op<'_>]) -> Result<(), Failure<()>> {
             }
         }
     };
-    for stack in stacks {
+    for stack in family.stacks {
         stack.give_back();
     }
     result

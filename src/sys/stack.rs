@@ -33,6 +33,16 @@ thread_local! {
     static POOL: [Cell<Option<Stack>>; 4] = const { [const { Cell::new(None) }; 4] };
 }
 
+pub(super) fn page_size() -> usize {
+    // SAFETY: asks for a value; no memory is involved.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// For a thread that spawns nothing any more.
+pub(super) fn empty_pool() {
+    let _ = POOL.try_with(|pool| pool.iter().for_each(|place| drop(place.take())));
+}
+
 impl Stack {
     /// One from the thread's pool, or a new one.
     pub(crate) fn take() -> io::Result<Self> {
@@ -68,6 +78,12 @@ impl Stack {
         });
     }
 
+    /// The lowest and the highest address of the mapping.
+    pub(super) fn bounds(&self) -> (usize, usize) {
+        let base = self.base.as_ptr().expose_provenance();
+        (base, base + self.len)
+    }
+
     /// Where a downward-growing stack begins: 16-byte aligned, below the reserved words.
     pub(super) fn top(&self) -> *mut u8 {
         // SAFETY: `len` is larger than `RESERVED`, so this stays inside the mapping.
@@ -82,8 +98,7 @@ impl Stack {
     }
 
     fn map(size: usize) -> io::Result<Self> {
-        // SAFETY: asks for a value; no memory is involved.
-        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+        let page = page_size();
         let len = size + page;
         // SAFETY: a new anonymous mapping, of an address that the kernel chooses, disturbs nothing.
         let base = unsafe {

@@ -7,7 +7,20 @@ use std::process::ExitStatus;
 
 /// Waits for the child of a pidfd, and reaps it. `None`: `block` is false and it runs on. Passes over signals.
 pub(crate) fn wait_pidfd(pidfd: BorrowedFd<'_>, block: bool) -> io::Result<Option<ExitStatus>> {
-    wait(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, if block { 0 } else { libc::WNOHANG })
+    let id = pidfd.as_raw_fd() as libc::id_t;
+    loop {
+        match wait(libc::P_PIDFD, id, if block { 0 } else { libc::WNOHANG }) {
+            // That of a pidfd with `O_NONBLOCK`, which its owner is free to set.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match block {
+                false => return Ok(None),
+                true => match super::poll::readable([Some(pidfd)], None) {
+                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                    _ => {}
+                },
+            },
+            result => return result,
+        }
+    }
 }
 
 /// Waits for a child by its id, and reaps it.
@@ -62,13 +75,17 @@ fn wait(
     Ok(Some(status_of(info.si_code, status)))
 }
 
-/// The status as wait(2) has it, of what waitid(2) says.
 fn status_of(code: libc::c_int, status: libc::c_int) -> ExitStatus {
-    ExitStatus::from_raw(match code {
+    ExitStatus::from_raw(raw_status(code, status))
+}
+
+/// The status as wait(2) has it, of what waitid(2) says. May run between clone and exec.
+pub(super) fn raw_status(code: libc::c_int, status: libc::c_int) -> libc::c_int {
+    match code {
         libc::CLD_EXITED => (status & 0xff) << 8,
         libc::CLD_DUMPED => status | 0x80,
         _ => status,
-    })
+    }
 }
 
 #[cfg(test)]
