@@ -23,6 +23,8 @@ pub struct PersistedNamespace {
     id: NamespaceId,
     /// The file below was made for it by this process.
     made: bool,
+    /// By somebody else, and maybe the file too.
+    opened: bool,
 }
 
 impl Namespace {
@@ -33,7 +35,7 @@ impl Namespace {
     /// is covered, not changed. Symbolic links are followed, as mount(8) does, but none to a missing file. A path that is
     /// not absolute is taken from the working directory of now.
     ///
-    /// Others see it as their own kind: `nsenter --net=FILE`, `lsns`, and for network namespaces in `/run/netns` also `ip netns`, in which case
+    /// Others see it as their own kind: `nsenter --net=FILE`, `lsns` once a process is in it, and for network namespaces in `/run/netns` also `ip netns`, in which case
     /// that directory must exist, as it does after the first `ip netns add`.
     ///
     /// # Errors
@@ -71,7 +73,7 @@ impl Namespace {
             target.take_back(&path);
             return Err(error);
         }
-        Ok(PersistedNamespace { path, id, made: target.made })
+        Ok(PersistedNamespace { path, id, made: target.made, opened: false })
     }
 
     /// Bind-mounts it on an open file, not on whatever has its name by now.
@@ -210,7 +212,7 @@ impl PersistedNamespace {
                 "it is a namespace file, but no file that the namespace is kept by: use `Namespace::open`",
             ));
         }
-        Ok(Self { id: namespace.id()?, path, made: false })
+        Ok(Self { id: namespace.id()?, path, made: false, opened: true })
     }
 
     /// The file, as an absolute path.
@@ -276,7 +278,7 @@ impl PersistedNamespace {
             }
         })?;
         match fs::symlink_metadata(&self.path) {
-            Ok(file) if file.is_file() && (self.made || is_placeholder(&file)) => {
+            Ok(file) if file.is_file() && (self.made || (self.opened && is_placeholder(&file))) => {
                 fs::remove_file(&self.path).at(step)
             }
             _ => Ok(()),

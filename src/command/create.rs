@@ -26,7 +26,7 @@ pub(crate) fn create(
         command.uid_map(uid_map).gid_map(gid_map);
     }
     validate::validate(&command)?;
-    next_child_is_no_first_process(kind)?;
+    next_child_is_no_first_process(kind.flag())?;
     let supplies = Supplies::get(&command, &Default::INHERIT, true, Way::AtOnce)?;
     let materials = supplies.materials(&command);
     let created =
@@ -70,14 +70,14 @@ impl<'a> Materials<'a> {
 
 /// After unshare(2) of the pid namespace the next child is process 1 of the new one. A process that ends at once
 /// would leave that one dead, and the caller unable to have children.
-fn next_child_is_no_first_process(kind: NamespaceKind) -> Result<()> {
+pub(super) fn next_child_is_no_first_process(set: Namespaces) -> Result<()> {
     let ns = Path::new("/proc/thread-self/ns");
     if ns.join("pid").read_link().is_err() || ns.join("pid_for_children").read_link().is_ok() {
         return Ok(());
     }
-    Err(Error::new(Step::Clone(kind.flag())).because(
-        "the caller has unshared its pid namespace and has no child there yet, and the process that creates would become \
-         process 1 of it and end: create the namespace before that, or start a process 1 first",
+    Err(Error::new(Step::Clone(set)).because(
+        "the caller has unshared its pid namespace and has no child there yet, and a helper would become \
+         process 1 of it and end: do it before that, or start a process 1 first",
     ))
 }
 

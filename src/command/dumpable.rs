@@ -10,6 +10,7 @@
 //! it takes to open the files, or for `newuidmap` to write them ([`Dumpable::raised`]), and cleared again.
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, process, thread};
@@ -26,7 +27,7 @@ enum Sort {
 
 struct State {
     /// A copy of the process, as a function runs in, has none of these spawns.
-    process: u32,
+    process: (u32, u32),
     next: u64,
     /// Those that go on or wait, in the order in which they came.
     queue: Vec<(u64, Sort)>,
@@ -42,7 +43,7 @@ struct State {
 }
 
 impl State {
-    const fn new(process: u32) -> Self {
+    const fn new(process: (u32, u32)) -> Self {
         Self {
             process,
             next: 0,
@@ -56,7 +57,21 @@ impl State {
     }
 }
 
-static STATE: Mutex<State> = Mutex::new(State::new(0));
+/// Copies between the first process and this one. A copy may have the number of the process that it was copied from, as process
+/// 1 of a pid namespace.
+static COPIES: AtomicU32 = AtomicU32::new(0);
+
+/// This process is a copy, in which the user's code runs.
+pub(super) fn is_a_copy() {
+    COPIES.fetch_add(1, SeqCst);
+}
+
+/// Who this is, other than any process that it was copied from.
+fn own() -> (u32, u32) {
+    (process::id(), COPIES.load(SeqCst))
+}
+
+static STATE: Mutex<State> = Mutex::new(State::new((0, 0)));
 static CHANGED: Condvar = Condvar::new();
 
 /// A spawn that uses the flag, until this is dropped.
@@ -95,8 +110,8 @@ impl Dumpable {
 
     fn queue(sort: Sort) -> Self {
         let mut state = state();
-        if state.process != process::id() {
-            *state = State::new(process::id());
+        if state.process != own() {
+            *state = State::new(own());
         }
         let ticket = state.next;
         state.next += 1;
@@ -136,7 +151,7 @@ pub(super) fn wait_for_exec(process: u32) {
 /// The flag as it is when no spawn is at work on it.
 pub(super) fn settled() -> Option<u32> {
     let state = state();
-    let own = state.process == process::id();
+    let own = state.process == self::own();
     match () {
         () if own && state.clearing + state.held > 0 => state.before,
         () if own && state.raised > 0 => state.lower,
@@ -175,7 +190,7 @@ impl Drop for Raised {
 /// Keeps it cleared, until it is dropped, without being in anybody's way.
 #[derive(Debug)]
 pub(super) struct Held {
-    process: u32,
+    process: (u32, u32),
 }
 
 impl Dumpable {
@@ -185,14 +200,14 @@ impl Dumpable {
             return None;
         }
         state().held += 1;
-        Some(Held { process: process::id() })
+        Some(Held { process: own() })
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         let mut state = state();
-        if state.process == self.process && process::id() == self.process {
+        if state.process == self.process && own() == self.process {
             state.held -= 1;
             state.put_back();
         }
@@ -202,7 +217,7 @@ impl Drop for Held {
 /// Whether it is cleared now for a child that is suspended.
 pub(super) fn is_closed() -> bool {
     let state = state();
-    state.process == process::id() && state.held > 0
+    state.process == self::own() && state.held > 0
 }
 
 impl State {

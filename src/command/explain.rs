@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::{CStr, OsStr};
+use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -40,7 +41,15 @@ impl Materials<'_> {
             None => "it was killed in the middle of this step".to_owned(),
         };
         let error = self.failing(op);
-        match status.and_then(|status| status.signal()) {
+        let signal = status.and_then(|status| status.signal());
+        if self.joins.kinds.contains(Namespaces::PID)
+            && matches!(signal, None | Some(libc::SIGKILL))
+        {
+            return self.joins.entering_pid().because(format!(
+                "{how}: process 1 of the pid namespace has ended and taken it along, or somebody has killed it"
+            ));
+        }
+        match signal {
             Some(libc::SIGSYS) => error.caused_by(Cause::Seccomp).because(format!(
                 "{how}, as a seccomp filter has it for this system call: allow it in the profile of the container"
             )),
@@ -61,7 +70,9 @@ impl Materials<'_> {
             Op::Enter { .. } | Op::EnterProcess { .. } => diagnose::entering(error, self.joins.kinds),
             // Only a pid namespace whose process 1 is gone has the kernel say so.
             Op::Hop(_) if errno == libc::ENOMEM && self.joins.kinds.contains(Namespaces::PID) => {
-                error.because("process 1 of the pid namespace to enter has ended, and no other can be started in there")
+                self.joins.entering_pid().kind_of(io::ErrorKind::NotFound).because(
+                    "process 1 of that pid namespace has ended, and no other process can be started in there",
+                )
             }
             Op::Hop(_) if errno == libc::EPERM && self.is_out_of_power(NamespaceKind::User) => error.caused_by(Cause::UnmappedUser).because(
                 "the caller's user or group id has no mapping in the user namespace that is entered: map it there, or enter it as another user",
@@ -92,6 +103,9 @@ impl Materials<'_> {
                     )),
                     _ => error,
                 }
+            }
+            Op::DirectoryIsInside if errno == libc::EXDEV => {
+                error.because("it leads out of the mount namespace that is entered, as a link to a descriptor of the caller's does")
             }
             Op::Chdir(_) if errno == libc::ENOENT && created.contains(Namespaces::MOUNT) => {
                 error.because("there is no such directory inside")
@@ -156,6 +170,9 @@ impl Materials<'_> {
                 Error::new(Step::Fd(*to))
             }
             Op::Chdir(directory) => Error::new(Step::Chdir(path(directory))),
+            Op::DirectoryIsInside => {
+                Error::new(Step::Chdir(command.get_current_dir().unwrap_or(Path::new(".")).into()))
+            }
             Op::Groups(groups) => Error::new(Step::Groups).on(format!("{groups:?}")),
             Op::DropGroups { .. } => Error::new(Step::Groups).on("[]"),
             Op::Gid(gid) => Error::new(Step::Gid).on(gid.to_string()),

@@ -4,7 +4,7 @@
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Command;
+use super::{Command, dumpable};
 use crate::sys::child;
 
 pub(super) type Hook = dyn FnMut() -> io::Result<()> + Send + Sync;
@@ -94,6 +94,7 @@ fn run_hook(hook: &mut Hook) -> Result<(), i32> {
 }
 
 fn run_function(function: &mut Function) -> i32 {
+    dumpable::is_a_copy();
     let code = catch_unwind(AssertUnwindSafe(&mut function.run)).unwrap_or(PANICKED);
     // In a copy of a process with more threads another may have held the lock.
     if function.checked {

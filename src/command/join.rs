@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
-use crate::error::{Error, Result, Step};
+use crate::error::{Cause, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, PidFd, ProcessNamespaces};
 
@@ -77,6 +77,9 @@ impl Joins {
             kinds: Namespaces::empty(),
             process: None,
         };
+        if joins.iter().all(|join| join.kinds.is_empty()) {
+            return Ok(resolved);
+        }
         if let [Join { kinds, target: Ok(Target::Process(process)) }] = joins {
             resolved.process = Some(process.pid()?.ok_or_else(|| ended(*kinds))?);
             if way == Way::AtOnce {
@@ -102,9 +105,20 @@ impl Joins {
         for join in joins {
             if let Target::Process(process) = join.target.as_ref().map_err(Error::clone)? {
                 for kind in to_enter(process, join.kinds).kinds() {
-                    let opened = process.namespace(kind).map_err(|error| match process.pid() {
-                        Ok(None) => ended(join.kinds),
-                        _ => error,
+                    let opened = process.namespace(kind).map_err(|error| {
+                        match (process.pid(), error.raw_os_error()) {
+                            (Ok(None), _) | (_, Some(libc::ENOENT | libc::ESRCH)) => {
+                                ended(join.kinds)
+                            }
+                            (Ok(Some(pid)), Some(libc::EACCES | libc::EPERM)) => {
+                                Error::new(Step::EnterProcess(join.kinds))
+                                    .on(pid.to_string())
+                                    .errno(error.raw_os_error().unwrap_or(libc::EACCES))
+                                    .caused_by(Cause::MissingCapability)
+                                    .because(NOT_TO_BE_LOOKED_INTO)
+                            }
+                            _ => error,
+                        }
                     })?;
                     self.opened.push(opened);
                 }
@@ -179,6 +193,12 @@ impl Joins {
         }
     }
 
+    /// Entering the pid namespace.
+    pub(super) fn entering_pid(&self) -> Error {
+        let call = self.calls.iter().find(|call| call.kinds.contains(Namespaces::PID));
+        self.entering(call.map_or(-1, |call| call.fd))
+    }
+
     /// The call that, made by the caller itself, would move the root and working directory of all its threads: the kernel
     /// checks for others only where mounts are all that is asked for.
     pub(super) fn moves_other_threads(&self) -> Option<Error> {
@@ -209,6 +229,9 @@ fn ended(kinds: Namespaces) -> Error {
         .errno(libc::ESRCH)
         .because("that process has ended")
 }
+
+const NOT_TO_BE_LOOKED_INTO: &str =
+    "the caller may not look into that process: be the same user, or have CAP_SYS_PTRACE";
 
 /// Those of the kinds in which a child of the caller would be elsewhere than the process. What cannot be compared is entered;
 /// a kind that neither shows is none of this kernel's.

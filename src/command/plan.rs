@@ -300,9 +300,12 @@ impl<'a> Materials<'a> {
             ops.push(Op::UnshareTimeIfLegacy { for_function: has_function });
         }
         let highest = self.highest_needed();
-        if shares_table && exposed {
+        let opens_table = exposed || self.gives_copy();
+        if shares_table && opens_table {
             let sources = passed(self.command, self.streams).into_iter().map(|(from, _)| from);
-            let kept: Vec<_> = sources.chain(self.caller).chain(self.kept()).collect();
+            let cgroup = self.cgroup.iter().flat_map(|it| [it.directory, it.processes()]);
+            let kept: Vec<_> =
+                sources.chain(self.caller).chain(self.kept()).chain(cgroup).collect();
             let highest = kept.iter().copied().fold(highest, RawFd::max);
             ops.push(Op::OwnDescriptors { first: (highest + 1) as u32 });
             let (at_exec, gaps) =
@@ -318,7 +321,7 @@ impl<'a> Materials<'a> {
                 false => ops.push(wait),
             }
         }
-        if shares_table && !exposed {
+        if shares_table && !opens_table {
             ops.push(Op::OwnDescriptors { first: (highest + 1) as u32 });
         }
         if let Some((_, write)) = self.channel {
@@ -329,7 +332,7 @@ impl<'a> Materials<'a> {
             (_, true, _) => Closing::OwnOnly,
             (true, ..) => Closing::Nothing,
             // They are not even copied to the new table.
-            (false, _, true) if highest == 2 && !exposed => Closing::Nothing,
+            (false, _, true) if highest == 2 && !opens_table => Closing::Nothing,
             (false, _, true) => Closing::Others,
             (false, _, false) => Closing::OthersAtExec,
         };
@@ -455,6 +458,9 @@ impl<'a> Materials<'a> {
         self.descriptors(ops, closing);
         if let Some(directory) = &self.prepared.directory {
             ops.push(Op::Chdir(directory));
+            if self.joins.kinds.contains(Namespaces::MOUNT) {
+                ops.push(Op::DirectoryIsInside);
+            }
         }
     }
 

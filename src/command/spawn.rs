@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::child::{Child, Handle, Streams};
+use super::create::next_child_is_no_first_process;
 use super::dumpable::{self, Dumpable, Held};
 use super::hook::Code;
 use super::join::Way;
@@ -187,8 +188,8 @@ pub(super) fn run<S: Start>(
 ) -> Result<(S::Begun, Option<Held>)> {
     let joins_user = materials.joins.user_op().is_some();
     // In a new user namespace all of the caller's user have power over the child, be they without the capabilities that the
-    // caller has; so its memory is closed to them. The user's own code has a copy, whose flag would stay cleared.
-    let closed = !joins_user && code.is_empty() && materials.closes_memory();
+    // caller has; so its memory is closed to them, and with it the copy that hooks run in. A function's copy would stay closed.
+    let closed = !joins_user && code.function.is_none() && materials.closes_memory();
     carry_out(materials, materials.plan(code), closed, start)
 }
 
@@ -201,6 +202,9 @@ pub(super) fn carry_out<'a, S: Start>(
 ) -> Result<(S::Begun, Option<Held>)> {
     let user = materials.joins.user_op();
     let Plan { first, mut ops, clears_dumpable, executes, tail, stays_closed } = plan;
+    if ops.iter().any(|op| matches!(op, Op::Hop(_))) {
+        next_child_is_no_first_process(materials.command.get_namespaces())?;
+    }
     let maps = materials.prepared.maps.as_ref();
     let mut flag = match maps {
         _ if closed => Some(Dumpable::cleared()),

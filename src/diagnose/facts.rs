@@ -97,6 +97,11 @@ impl Facts for Here {
 
     /// Entering the mount namespace that one is in puts the root where that of the namespace is. A child does it.
     fn root_is_the_namespaces(&self) -> Option<bool> {
+        // The first child after unshare(2) of the pid namespace would be process 1 of the new one, and end it.
+        let unborn = |name| fs::read_link(format!("/proc/thread-self/ns/{name}")).is_err();
+        if !unborn("pid") && unborn("pid_for_children") {
+            return None;
+        }
         let own = Root::own()?;
         let handle = Namespace::current(NamespaceKind::Mount).ok();
         let process = match &handle {

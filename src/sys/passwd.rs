@@ -29,3 +29,9 @@ pub(crate) fn user_name(uid: u32) -> Option<Vec<u8>> {
         }
     }
 }
+
+/// getauxval(3), `AT_SECURE`: whether exec of this program gave it rights that whoever started it does not have.
+pub(crate) fn is_set_user_id() -> bool {
+    // SAFETY: reads what the kernel told the process at its start.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}

@@ -140,12 +140,13 @@ pub(crate) fn dead_pid_namespace() {
     let mut holder = holder(Namespaces::PID);
     let pid = holder.namespace(NamespaceKind::Pid).expect("a pid namespace");
     holder.wait().expect("cat has ended");
-    // It can still be entered, but never has a process again, and the kernel calls that a lack of memory.
+    // It can still be entered, but never has a process again; the kernel calls that a lack of memory.
     let error = leaves_nothing(|| refusal(missing().enter(&pid)));
-    assert_eq!(error.step(), &Step::Clone(Namespaces::empty()));
-    assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
-    let hint = error.hint().unwrap_or_default();
-    assert!(hint.contains("pid namespace"), "not a word of the process 1 that has ended: {error}");
+    assert_eq!(error.step(), &Step::Enter(NamespaceKind::Pid));
+    assert_eq!((error.raw_os_error(), error.kind()), (None, io::ErrorKind::NotFound), "{error}");
+    let start =
+        format!("enter the pid namespace {}: process 1 of that pid namespace has ended", id(&pid));
+    assert!(error.to_string().starts_with(&start), "{error}");
 }
 
 pub(crate) const CAP_SYS_ADMIN: c_ulong = 21;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use linux_namespaces::flags::{IPC, MOUNT, NET, PID, TIME, USER, UTS};
-use linux_namespaces::{Child, Command, Namespace, NamespaceKind, Namespaces, PidFd, Stdio};
+use linux_namespaces::{Child, Command, Namespace, NamespaceKind, Namespaces, PidFd, Stdio, Step};
 
 use crate::common::processes::{
     KINDS, child_ids, difference, end, holder, inode_of_link, inodes, running,
@@ -388,5 +388,33 @@ pub(crate) fn the_directory_is_one_inside() {
     let mut command = Command::new("./pwd");
     command.enter_process(there.pidfd(), with_user(MOUNT)).current_dir("/bin");
     assert_eq!(Path::new(&stdout_of(&mut command)).file_name(), Some("bin".as_ref()));
+    end(there);
+}
+
+/// CVE-2024-21626: a link to one of the caller's descriptors, planted where the program is to run.
+pub(crate) fn no_directory_through_a_descriptor() {
+    let outside = tempfile::tempdir().expect("a directory");
+    let planted = tempfile::tempdir().expect("a directory");
+    let open = fs::File::open(outside.path()).expect("a directory");
+    let link = planted.path().join("link");
+    std::os::unix::fs::symlink(format!("/proc/self/fd/{}", open.as_raw_fd()), &link)
+        .expect("a link");
+    let there = holder(with_user(MOUNT | PID));
+    let plain = |command: &mut Command| {
+        command.enter_process(there.pidfd(), with_user(MOUNT | PID)).current_dir(&link);
+    };
+    let mut hooked = Command::new("pwd");
+    plain(&mut hooked);
+    // SAFETY: it does nothing.
+    unsafe { hooked.pre_exec(|| Ok(())) };
+    let mut inheriting = Command::new("pwd");
+    plain(inheriting.inherit_fds(true));
+    let mut closed = Command::new("pwd");
+    plain(&mut closed);
+    for command in [&mut hooked, &mut inheriting, &mut closed] {
+        let error = command.spawn().expect_err("it leads out, or nowhere");
+        assert_eq!(error.step(), &Step::Chdir(link.clone()), "{error}");
+    }
+    drop(open);
     end(there);
 }

@@ -41,6 +41,11 @@ fn main() {
             test_with("nothing_leads_back", USERNS, entering::nothing_leads_back),
             test_with("user_in_user_in_user", USERNS, entering::user_in_user_in_user),
             test_with("the_directory_is_one_inside", USERNS, entering::the_directory_is_one_inside),
+            test_with(
+                "no_directory_through_a_descriptor",
+                USERNS,
+                entering::no_directory_through_a_descriptor,
+            ),
             test_with("one_of_several_is_refused", USERNS, refused::one_of_several_is_refused),
             test_with("an_ended_process_of_several", USERNS, refused::an_ended_process_of_several),
             test_with("without_setns_with_a_pidfd", USERNS, || {

@@ -15,6 +15,7 @@ use super::super::spawn;
 use super::super::stdio::Default;
 use super::{Command, Kind, Maps, Side};
 use crate::error::{At as _, Cause, Error, Result, Step};
+use crate::sys;
 
 /// The most of a helper's text that a message shows.
 const SHOWN: usize = 500;
@@ -45,7 +46,9 @@ impl Side {
                 .errno(libc::EPERM)
                 .caused_by(Cause::MissingCapability)
         };
-        let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+        // The environment of a set-user-ID program is somebody else's.
+        let path = env::var_os("PATH").filter(|_| !sys::passwd::is_set_user_id());
+        let path = path.unwrap_or_else(|| DEFAULT_PATH.into());
         let program = find(name, &path).ok_or_else(|| refused().caused_by(Cause::MissingHelper))?;
         let numbers =
             self.ranges.iter().flat_map(|range| [range.inside, range.outside, range.count]);
