@@ -164,6 +164,16 @@ fn created_inside() {
         nested.enter_process(target.pidfd(), USER | PID).namespaces(PID);
         assert_eq!(nested.status().unwrap().code(), Some(code));
     }
+    // A user namespace, and with another pid namespace.
+    for set in [USER, USER | PID, USER | PID | UTS] {
+        let mut nested = sh("id -u; cat /proc/self/uid_map; cat /proc/self/setgroups; exit 9");
+        nested.enter_process(target.pidfd(), USER | PID).namespaces(set);
+        let output = nested.output().unwrap();
+        assert_eq!(output.status.code(), Some(9), "{set}: {output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        let (uid, said) = said.split_once('\n').unwrap();
+        assert_eq!(said.split_ascii_whitespace().collect::<Vec<_>>()[..3], [uid, uid, "1"]);
+    }
     // A user namespace inside an entered one.
     let script = "readlink /proc/self/ns/user; cat /proc/self/uid_map";
     let found = stdout_of(sh(script).enter(&user).namespaces(USER));

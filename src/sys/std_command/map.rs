@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::super::child::{Op, ids};
 use super::super::syscall::{Errno, syscall};
-use super::super::{capabilities, openat, prctl};
+use super::super::{capabilities, fork, openat, prctl, stat};
 use super::beside::Room;
 use super::replay;
 use crate::Namespaces;
@@ -20,11 +20,18 @@ pub(super) fn create_user_namespace(proc: RawFd) -> Result<(), Errno> {
     let ids = Ids { uid: id(ids::GETEUID)?, gid: id(ids::GETEGID)? };
     // This process, whatever becomes of the mounts.
     let own = openat::in_child(proc, c"self", libc::O_PATH | libc::O_DIRECTORY)?;
-    if capabilities().effective & CAP_SETGID == 0 {
+    if capabilities().effective & CAP_SETGID == 0 || next_child_is_first(proc) {
         replay(Op::Unshare(Namespaces::USER.bits() as i32))?;
         return ids.map(own.as_raw_fd());
     }
     map_from_outside(&ids, &own)
+}
+
+/// Whether the process that writes them would be the first of a new pid namespace, and end it: as after `unshare(PID)`, in std's `exec`.
+fn next_child_is_first(proc: RawFd) -> bool {
+    fork::is_marked_process()
+        && stat::identity_at(proc, c"thread-self/ns/pid").ok()
+            != stat::identity_at(proc, c"thread-self/ns/pid_for_children").ok()
 }
 
 fn map_from_outside(ids: &Ids, own: &OwnedFd) -> Result<(), Errno> {

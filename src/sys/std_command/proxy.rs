@@ -177,9 +177,9 @@ fn stay(program: i32, guard: &Room, proc: RawFd, dumpable: Option<u32>) -> ! {
     }
     // SAFETY: from here on there are only raw system calls, of the guard too, whose stack is on this one.
     unsafe { discard::discard_all_but_this_stack(proc) };
-    // The error pipe of std is among them: the spawn has not returned before.
-    let _ = close_range::close_range(0, u32::MAX, false);
     let _ = signal::set_mask(&signal::EMPTY);
+    // The error pipe of std is among them: the spawn returns after all this.
+    let _ = close_range::close_range(0, u32::MAX, false);
     let status = beside::wait(program);
     guard.end();
     match status {
