@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     ("exec_moves", exec_moves),
     ("exec_fails", exec_fails),
     ("no_descriptors", no_descriptors),
+    ("addresses_of_threads", addresses_of_threads),
     ("many_threads", many_threads),
     ("from_tokio", from_tokio),
 ];
@@ -29,6 +30,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test_with("a_moved_command_keeps_its_calls", USERNS, moved),
         test_with("a_command_is_spawned_again", USERNS, again),
         test_with("an_address_used_again_is_another_command", USERNS, addresses),
+        test("addresses_go_from_thread_to_thread", || in_own_process("addresses_of_threads")),
         test("a_program_is_on_the_heap_for_good", program_addresses),
         test_with("hooks_run_outside_before_and_inside_after", USERNS, hooks),
         test_with("exec_with_pid_is_refused_and_harms_nothing", USERNS, || {
@@ -111,6 +113,29 @@ fn addresses() {
         }
     }
     assert!(again > 0, "no address was used twice, so this shows nothing");
+}
+
+/// Commands are dropped by one thread while others get their addresses.
+fn addresses_of_threads() {
+    let before = Footprint::now();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for round in 1..2000 {
+                    // Its error must be nobody else's, and nobody else's success its own.
+                    let mut wrong = Command::new("true");
+                    wrong.namespaces(Namespaces::from_bits_retain(1));
+                    let mut right = Command::new("true");
+                    right.namespaces(Namespaces::empty());
+                    if round % 100 == 0 {
+                        assert_eq!(errno_of(&mut wrong), Some(libc::EINVAL));
+                        assert!(right.status().unwrap().success());
+                    }
+                }
+            });
+        }
+    });
+    before.assert_unchanged();
 }
 
 /// What the register of calls relies on.
