@@ -186,7 +186,7 @@ impl<'a> Materials<'a> {
         }
         if let Some(uid) = credentials.uid {
             if credentials.groups.is_none() {
-                ops.push(Op::DropGroups { may_be_denied: self.is_in_user_namespace() });
+                ops.push(Op::DropGroups { may_be_denied: true });
             }
             let concerned = capabilities.is_some() || keep_capabilities;
             // Securebits begin anew in a user namespace.
