@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::link;
+use crate::sys::ioctl_nsfs;
 use crate::{NamespaceKind, sys};
 
 /// What all threads of one scan share.
@@ -214,8 +215,10 @@ impl<'s> Collector<'s> {
                 return Err(error);
             }
         };
-        // The process may have moved since: what is open now is what counts.
-        let Some(ino) = self.shared.inode(file.as_fd())? else {
+        // The process may have moved since: what is open now is what counts. It may be of another kind, where a descriptor
+        // had its number used again.
+        let same_kind = ioctl_nsfs::kind(file.as_fd()).is_ok_and(|bits| bits == kind.flag().bits());
+        let Some(ino) = self.shared.inode(file.as_fd())?.filter(|_| same_kind) else {
             self.shared.did_not_pin();
             return Ok(None);
         };

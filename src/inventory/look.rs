@@ -117,7 +117,11 @@ impl<'s> Looker<'s> {
         // All is read below this one directory, which stays that of this process when its number is another's.
         let read = outcome(self.look_below(process, place.as_fd()))?;
         // What has just ended may be refused, too.
-        if read == Read::Refused && sys::stat::links(place.as_fd(), c"task").is_ok() {
+        let ended = || match sys::stat::links(place.as_fd(), c"task") {
+            Ok(_) => false,
+            Err(error) => matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)),
+        };
+        if read == Read::Refused && !ended() {
             self.unreadable += 1;
         }
         Ok(())

@@ -13,6 +13,7 @@ use super::collect::{Collector, Entry, Shared, Sighting, gone, out_of_descriptor
 use super::look::Looker;
 use super::{Inventory, NamespaceInfo, listed, mounts, relate, sockets};
 use crate::error::{At as _, Error, Result, Step};
+use crate::sys::ioctl_nsfs;
 use crate::{NamespaceId, NamespaceKind, process, sys};
 
 /// How a scan goes about it.
@@ -220,7 +221,8 @@ fn open_again(
         Sighting::Socket { process, number, .. } => sockets::namespace(shared, process, number)?,
         _ => shared.open(shared.proc.as_fd(), &sighting.link(kind))?,
     };
-    Ok((shared.inode(file.as_fd())? == Some(ino)).then_some(file))
+    let same_kind = ioctl_nsfs::kind(file.as_fd()).is_ok_and(|bits| bits == kind.flag().bits());
+    Ok((same_kind && shared.inode(file.as_fd())? == Some(ino)).then_some(file))
 }
 
 fn shows_again(
