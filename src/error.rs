@@ -290,6 +290,12 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// How deep the kernel nests namespaces of this kind below the first one. It has one limit, 32, for the depth of a new pid namespace, and
+/// for the depth of what is around a new user namespace.
+pub(crate) fn deepest(kind: NamespaceKind) -> u32 {
+    if kind == NamespaceKind::User { 33 } else { 32 }
+}
+
 /// Why something is refused here. `Display` says it in words, with the remedy.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -300,7 +306,7 @@ pub enum Cause {
     UsernsSysctl,
     /// `user.max_<kind>_namespaces`, here or in an outer user namespace.
     Limit(NamespaceKind),
-    /// User and pid namespaces nest 32 deep at most.
+    /// Below the first of their kind user namespaces nest 33 deep at most, and pid namespaces 32.
     Nesting(NamespaceKind),
     /// The caller is inside a chroot(2).
     Chroot,
@@ -345,7 +351,8 @@ impl fmt::Display for Cause {
             ),
             Self::Nesting(kind) => write!(
                 f,
-                "the kernel nests {kind} namespaces 32 deep at most: create this one further out"
+                "the kernel nests {kind} namespaces {} deep at most: create this one further out",
+                deepest(*kind)
             ),
             Self::Chroot => f.write_str(
                 "the caller is inside a chroot, from where the kernel allows no user namespace: \

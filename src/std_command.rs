@@ -68,7 +68,7 @@ mod sealed {
 /// | --- | --- |
 /// | EINVAL | a set with unknown bits; two namespaces of one kind to enter; one kind, other than user and pid, both to create and to enter; a pid namespace with std's `exec` |
 /// | EPERM | no right to it: be root, or add `USER`; a user namespace is refused in a chroot, and to an id that has no number where it is created |
-/// | ENOSPC | a limit in `/proc/sys/user`, or 32 levels of nesting |
+/// | ENOSPC | a limit in `/proc/sys/user`, or the deepest nesting (33 for user namespaces, 32 for pid namespaces) |
 /// | ESRCH | a process to enter that has ended; a pid namespace whose first process has |
 /// | EMFILE | no descriptor for the copy of a handle when the setter was called, or at the spawn |
 /// | EAGAIN | no more processes: with a pid namespace a spawn takes three |

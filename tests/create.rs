@@ -347,7 +347,7 @@ fn nesting_case() {
     assert_eq!(error.step(), &Step::Clone(Namespaces::USER));
     assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
     assert_eq!(error.cause(), Some(&Cause::Nesting(NamespaceKind::User)), "{error}");
-    assert!(error.to_string().contains("32 deep"), "{error}");
+    assert!(error.to_string().contains("33 deep"), "{error}");
     let error = Command::new("true").namespaces(Namespaces::USER).spawn().unwrap_err();
     assert_eq!(error.cause(), Some(&Cause::Nesting(NamespaceKind::User)), "{error}");
     // Others are created there as before.

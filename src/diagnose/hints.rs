@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::NamespaceKind;
+use crate::error::deepest;
 
 pub(super) const PROCESSES: &str =
     "the limit on processes is reached: that of the user (RLIMIT_NPROC), or of a cgroup (pids.max)";
@@ -53,8 +54,9 @@ pub(super) const NO_PROGRAM: &str =
 /// The depth cannot be read from inside, nor can the limits of the user namespaces around.
 pub(super) fn nesting_or_limit(kind: NamespaceKind) -> String {
     format!(
-        "the kernel nests {kind} namespaces 32 deep at most: create this one further out; \
-         or the limit user.max_{kind}_namespaces of a user namespace around this one is reached: raise it there"
+        "the kernel nests {kind} namespaces {} deep at most: create this one further out; \
+         or the limit user.max_{kind}_namespaces of a user namespace around this one is reached: raise it there",
+        deepest(kind)
     )
 }
 

@@ -4,11 +4,8 @@
 use super::causes::Reason;
 use super::facts::Facts;
 use super::hints;
-use crate::error::Cause;
+use crate::error::{Cause, deepest};
 use crate::{NamespaceKind, Namespaces};
-
-/// The kernel nests user and pid namespaces so deep below the first one.
-const DEEPEST: usize = 32;
 
 /// ENOSPC is two limits: how many, and for two kinds how deep.
 ///
@@ -26,7 +23,7 @@ pub(super) fn limit(facts: &dyn Facts, set: Namespaces) -> Option<Reason> {
     for kind in [NamespaceKind::User, NamespaceKind::Pid] {
         if set.contains(kind.flag()) && !is_initial(facts, kind) {
             let cause = Cause::Nesting(kind);
-            let certain = kind == NamespaceKind::Pid && pid_depth(facts) >= Some(DEEPEST);
+            let certain = kind == NamespaceKind::Pid && pid_depth(facts) >= Some(deepest(kind));
             return Some(match certain {
                 true => cause.into(),
                 false => Reason::hinting(cause, hints::nesting_or_limit(kind)),
@@ -48,10 +45,10 @@ fn is_initial(facts: &dyn Facts, kind: NamespaceKind) -> bool {
 }
 
 /// How many pid namespaces are around the caller's, up to the one of the mounted /proc.
-fn pid_depth(facts: &dyn Facts) -> Option<usize> {
+fn pid_depth(facts: &dyn Facts) -> Option<u32> {
     let status = facts.status()?;
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    numbers.split_ascii_whitespace().count().checked_sub(1)
+    u32::try_from(numbers.split_ascii_whitespace().count()).ok()?.checked_sub(1)
 }
 
 #[cfg(test)]
@@ -91,7 +88,7 @@ mod tests {
                 .file("/proc/sys/user/max_pid_namespaces", "2147483647\n")
         };
         let nested = files(Given::user()).link("/proc/self/ns/user", "user:[4026532007]");
-        let words = ["32 deep", "user.max_user_namespaces", "further out"];
+        let words = ["33 deep", "user.max_user_namespaces", "further out"];
         is(found(&nested, libc::ENOSPC, USER), Cause::Nesting(NamespaceKind::User), &words);
         let initial = files(Given::user()).link("/proc/self/ns/user", "user:[4026531837]");
         is(found(&initial, libc::ENOSPC, USER), Cause::Limit(NamespaceKind::User), &["raise"]);
@@ -99,7 +96,8 @@ mod tests {
         let deep = initial.link("/proc/self/ns/pid", "pid:[4026532009]");
         let both = USER | Namespaces::PID;
         is(found(&deep, libc::ENOSPC, both), Cause::Nesting(NamespaceKind::Pid), &["or"]);
-        let numbers = (0..=DEEPEST).map(|pid| format!("\t{pid}")).collect::<String>();
+        let numbers =
+            (0..=deepest(NamespaceKind::Pid)).map(|pid| format!("\t{pid}")).collect::<String>();
         let seen = deep.file("/proc/thread-self/status", &format!("NSpid:{numbers}\n"));
         let (cause, hint) = found(&seen, libc::ENOSPC, both);
         assert_eq!(cause, Some(Cause::Nesting(NamespaceKind::Pid)));

@@ -64,7 +64,7 @@ fn follow(
     let Some(ino) = seen.shared.inode(file.as_fd())? else { return Ok(None) };
     let (at, file) = seen.discover(kind, ino, file);
     seen.entries[at].known_to_exist = true;
-    // One that stays open has its turn later. They nest 32 deep at most.
+    // One that stays open has its turn later. They nest 33 deep at most.
     if let Some(file) = file.filter(|_| seen.entries[at].pin.is_none()) {
         relate(seen, at, file.as_fd())?;
     }

@@ -44,7 +44,7 @@ struct Lines<'i> {
 }
 
 impl Lines<'_> {
-    /// One namespace and, indented, what is below it. User and pid namespaces nest 32 deep at most.
+    /// One namespace and, indented, what is below it. User and pid namespaces nest 33 deep at most.
     fn show(
         &mut self,
         f: &mut fmt::Formatter<'_>,
