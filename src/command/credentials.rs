@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::Command;
 use super::plan::Materials;
+use crate::diagnose::{Id, Place, Setgroups};
 use crate::error::{Cause, Error, Result, Step};
 use crate::sys::capset::Change;
 use crate::sys::child::Op;
@@ -220,25 +221,24 @@ impl<'a> Materials<'a> {
     }
 
     pub(super) fn of_groups(&self, error: Error) -> Error {
-        match error.raw_os_error() {
-            Some(libc::EPERM) if self.is_in_user_namespace() => error.caused_by(Cause::MissingCapability).because(
-                "setgroups(2) is denied in this user namespace for good, as the kernel demands of a gid_map that was written \
-                 without CAP_SETGID over the namespace around: keep the groups, or have it created by root",
-            ),
-            _ => self.of_ids(error, "CAP_SETGID"),
-        }
+        diagnose::setting_groups(error, self.place())
     }
 
-    pub(super) fn of_ids(&self, error: Error, capability: &str) -> Error {
-        match error.raw_os_error() {
-            Some(libc::EINVAL) => error.because(
-                "that id has no mapping in the user namespace of the program: give it one",
-            ),
-            Some(libc::EPERM) => error.caused_by(Cause::MissingCapability).because(format!(
-                "an id that is not the caller's own takes {capability}: run as root"
-            )),
-            _ => error,
+    pub(super) fn of_ids(&self, error: Error, id: Id) -> Error {
+        diagnose::changing_id(error, id, self.place())
+    }
+
+    /// Where the program gets its ids, and what was made of setgroups(2) there.
+    fn place(&self) -> Place {
+        if !self.is_in_user_namespace() {
+            return Place::Here;
         }
+        let created = self.command.namespaces.contains(Namespaces::USER);
+        Place::Inside(match &self.prepared.maps {
+            _ if !created => Setgroups::Unknown,
+            None => Setgroups::NoGroups,
+            Some(maps) => maps.setgroups_inside(self.joins.kinds.contains(Namespaces::USER)),
+        })
     }
 
     pub(super) fn changing_capabilities(&self, change: Change) -> Error {

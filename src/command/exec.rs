@@ -106,9 +106,10 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
     Ok(match (part, failure) {
         (Part::Enter, Failure::Op(place, errno)) => materials.failed(&enter[place], errno),
         (Part::Rest, Failure::Op(place, errno)) => materials.failed(&rest[place], errno),
-        (Part::Map, Failure::Op(place, errno)) => match maps {
-            Some(maps) => maps.failed(map_steps[place].clone(), errno, false),
-            None => Error::new(Step::UidMap).errno(errno),
+        (Part::Map, Failure::Op(place, errno)) => match (maps, &map[place]) {
+            (Some(maps), Op::WriteMap(_)) => maps.failed(map_steps[place].clone(), errno, false),
+            (Some(_), op) => materials.failed(op, errno),
+            (None, _) => Error::new(Step::UidMap).errno(errno),
         },
         (_, Failure::Clone(errno)) => {
             diagnose::creating(Error::new(Step::UidMap).errno(errno), Namespaces::empty())

@@ -11,6 +11,7 @@ use std::process::ExitStatus;
 
 use super::cgroup;
 use super::plan::Materials;
+use crate::diagnose::Id;
 use crate::error::{At as _, Cause, Error, Step};
 use crate::sys::child::Op;
 use crate::sys::clone::Spec;
@@ -36,10 +37,7 @@ impl Materials<'_> {
 
     /// The process ended in the middle of an operation, for a reason that is none of the operation's.
     fn died(&self, op: &Op<'_>, status: Option<ExitStatus>) -> Error {
-        let how = match status {
-            Some(status) => format!("it ended with {status} in the middle of this step"),
-            None => "it was killed in the middle of this step".to_owned(),
-        };
+        let how = ended(status);
         let error = self.failing(op);
         let signal = status.and_then(|status| status.signal());
         if self.joins.kinds.contains(Namespaces::PID)
@@ -49,10 +47,9 @@ impl Materials<'_> {
                 "{how}: process 1 of the pid namespace has ended and taken it along, or somebody has killed it"
             ));
         }
-        match signal {
-            Some(libc::SIGSYS) => error.caused_by(Cause::Seccomp).because(format!(
-                "{how}, as a seccomp filter has it for this system call: allow it in the profile of the container"
-            )),
+        match (signal, op) {
+            (Some(libc::SIGSYS), Op::AwaitMaps { .. }) => killed_by_a_filter(awaiting_maps(), &how),
+            (Some(libc::SIGSYS), _) => killed_by_a_filter(error, &how),
             _ => error.because(how),
         }
     }
@@ -80,6 +77,12 @@ impl Materials<'_> {
             Op::UnshareTimeIfLegacy { for_function: true } => diagnose::creating(error, created)
                 .because("only clone3(2) puts a function into a new time namespace, and it is not to be had here: run a program instead"),
             Op::Hop(_) | Op::Unshare(_) | Op::UnshareTimeIfLegacy { .. } => diagnose::creating(error, created),
+            // The wait itself is none of the map's writing: what it takes is that the child cannot outlive the caller in it.
+            Op::AwaitMaps { .. } => diagnose::calling(awaiting_maps().errno(errno)),
+            Op::ParentDeathSignal { .. }
+            | Op::NoNewPrivs
+            | Op::Dispositions
+            | Op::Unblock => diagnose::calling(error),
             Op::ProcessGroup(_) if errno == libc::EPERM => {
                 error.because("there is no such process group in the session of the caller")
             }
@@ -111,11 +114,11 @@ impl Materials<'_> {
                 error.because("there is no such directory inside")
             }
             Op::Groups(_) | Op::DropGroups { .. } => self.of_groups(error),
-            Op::Gid(_) => self.of_ids(error, "CAP_SETGID"),
-            Op::Uid(_) => self.of_ids(error, "CAP_SETUID"),
+            Op::Gid(_) => self.of_ids(error, Id::Group),
+            Op::Uid(_) => self.of_ids(error, Id::User),
             Op::Capabilities(change) => self.of_capabilities(error, *change),
             Op::PreExec(_) if errno == 0 => self.failing(op).because("it panicked"),
-            Op::Exec(_) => self.not_executed(error),
+            Op::Exec(_) => not_executed(error, self.is_in_new_root(), &self.candidates()),
             _ => error,
         }
     }
@@ -228,20 +231,9 @@ impl Materials<'_> {
         diagnose(error)
     }
 
-    fn not_executed(&self, error: Error) -> Error {
-        let inside =
-            !self.joins.kinds.contains(Namespaces::MOUNT) && self.prepared.mounts.has_root();
-        if inside && error.raw_os_error() == Some(libc::ENOENT) {
-            return error.because(
-                "inside the new root there is no such program, or not the loader or interpreter that runs it",
-            );
-        }
-        diagnose::executing(error, self.found().as_deref())
-    }
-
-    /// The first place in which the program is, as far as can be seen from here.
-    fn found(&self) -> Option<PathBuf> {
-        self.candidates().into_iter().find(|path| path.exists())
+    /// The program is looked for in a root that the command makes.
+    pub(super) fn is_in_new_root(&self) -> bool {
+        !self.joins.kinds.contains(Namespaces::MOUNT) && self.prepared.mounts.has_root()
     }
 
     /// Where the program may be, as far as that can be looked at from here.
@@ -252,6 +244,36 @@ impl Materials<'_> {
         let base = self.command.get_current_dir().unwrap_or(Path::new(""));
         self.prepared.paths().map(|candidate| base.join(candidate)).collect()
     }
+}
+
+/// How a process ended that should not have.
+pub(super) fn ended(status: Option<ExitStatus>) -> String {
+    match status {
+        Some(status) => format!("it ended with {status} in the middle of this step"),
+        None => "it was killed in the middle of this step".to_owned(),
+    }
+}
+
+pub(super) fn killed_by_a_filter(error: Error, how: &str) -> Error {
+    error.caused_by(Cause::Seccomp).because(format!(
+        "{how}, as a seccomp filter has it for this system call: allow it in the profile of the container"
+    ))
+}
+
+fn awaiting_maps() -> Error {
+    Error::new(Step::ParentDeathSignal).on("SIGKILL for the wait for the id maps")
+}
+
+/// execve(2) failed for a program whose places are `candidates`, as the caller sees them. `in_new_root`: it was looked for in a root that the
+/// caller may not see.
+pub(super) fn not_executed(error: Error, in_new_root: bool, candidates: &[PathBuf]) -> Error {
+    if in_new_root && error.raw_os_error() == Some(libc::ENOENT) {
+        return error.because(
+            "inside the new root there is no such program, or not the loader or interpreter that runs it",
+        );
+    }
+    let found = candidates.iter().find(|path| path.exists());
+    diagnose::executing(error, found.map(PathBuf::as_path))
 }
 
 fn path(text: &CStr) -> PathBuf {

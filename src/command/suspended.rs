@@ -3,8 +3,8 @@
 
 use std::convert::Infallible;
 use std::os::fd::AsFd as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::sync::Arc;
 
 use super::child::{Child, Handle, Streams};
@@ -13,14 +13,14 @@ use super::hook::Code;
 use super::life::Tail;
 use super::plan::{Materials, Prepared, Supplies};
 use super::spawn::Start;
-use super::{Command, maps, spawn, stdio, validate};
+use super::{Command, explain, maps, spawn, stdio, validate};
 use crate::error::{At as _, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::clone::Spec;
 use crate::sys::keeper::Keeper;
 use crate::sys::spawn::{Failure, Help, Program};
 use crate::sys::suspended::{self as sys_suspended, Channel};
-use crate::{Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, diagnose, sys};
+use crate::{Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, sys};
 
 /// A program in its namespaces, with everything set up, that waits for [`resume`](Self::resume) before it is executed.
 ///
@@ -74,6 +74,7 @@ struct Late {
     errors: Vec<Error>,
     /// Where the program may be.
     candidates: Vec<PathBuf>,
+    in_new_root: bool,
 }
 
 impl Command {
@@ -161,7 +162,8 @@ impl Start for Suspend {
         }
         let process = suspended?;
         let errors = ops.iter().skip(first).map(|op| materials.failing(op)).collect();
-        Ok((process, Late { first, errors, candidates: materials.candidates() }))
+        let candidates = materials.candidates();
+        Ok((process, Late { first, errors, candidates, in_new_root: materials.is_in_new_root() }))
     }
 
     fn program(_: &Self::Begun) -> Option<&Program> {
@@ -247,24 +249,22 @@ impl Late {
                 let error = error(place).errno(errno);
                 match error.step() {
                     Step::Exec(_) => {
-                        let found = self.candidates.iter().find(|path| path.exists());
-                        diagnose::executing(error, found.map(PathBuf::as_path))
+                        explain::not_executed(error, self.in_new_root, &self.candidates)
                     }
                     _ => error,
                 }
             }
-            Failure::Died(place, status) => error(place).because(ended(status)),
+            Failure::Died(place, status) => {
+                let how = explain::ended(status);
+                match status.and_then(|status| status.signal()) {
+                    Some(libc::SIGSYS) => explain::killed_by_a_filter(error(place), &how),
+                    _ => error(place).because(how),
+                }
+            }
             Failure::Clone(errno) => error(usize::MAX).errno(errno),
             Failure::Resources(_) => error(usize::MAX),
             Failure::Help(never) => match never {},
         }
-    }
-}
-
-fn ended(status: Option<ExitStatus>) -> String {
-    match status {
-        Some(status) => format!("it ended with {status} in the middle of this step"),
-        None => "it was killed in the middle of this step".to_owned(),
     }
 }
 

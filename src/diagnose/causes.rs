@@ -10,6 +10,8 @@ use super::limits::limit;
 use crate::error::Cause;
 use crate::{NamespaceKind, Namespaces};
 
+pub(super) const CAP_SETGID: u64 = 1 << 6;
+pub(super) const CAP_SETUID: u64 = 1 << 7;
 pub(super) const CAP_SYS_CHROOT: u64 = 1 << 18;
 pub(super) const CAP_SYS_ADMIN: u64 = 1 << 21;
 pub(super) const CAP_SETFCAP: u64 = 1 << 31;
@@ -198,6 +200,12 @@ pub(super) fn inside(facts: &dyn Facts, errno: i32, created: Namespaces) -> Opti
         libc::ENOSYS => Some(seccomp_or_kernel(facts)),
         _ => None,
     }
+}
+
+/// A system call failed that takes no right and no setting, and that every kernel has.
+pub(super) fn calling(facts: &dyn Facts, errno: i32) -> Option<Reason> {
+    let refused = matches!(errno, libc::EPERM | libc::EACCES | libc::ENOSYS);
+    (refused && facts.is_filtered()).then(|| Cause::Seccomp.into())
 }
 
 /// A kernel interface is not there, or so it is said. `newer`: one is there that came later into the kernel.

@@ -30,10 +30,20 @@ pub(super) const ALREADY_IN_USER: &str =
 
 pub(super) const ENDED: &str = "that process has ended";
 
-pub(super) const MAPPING_ROOT: &str = "mapping user 0 takes CAP_SETFCAP, which this process has given up: keep it, or call `leave_unmapped`";
+pub(super) const MAPPING_ROOT: &str = "mapping user 0 of the namespace around takes CAP_SETFCAP (since Linux 5.12), which this process has given up: \
+    keep it, or leave that id out (`leave_unmapped` maps none)";
 
 pub(super) const MAPPING_OTHERS: &str = "ids other than the caller's own may be mapped only with CAP_SETUID (CAP_SETGID for groups) over the \
     namespace around, and only those that are mapped there: run as root, or map the own id alone";
+
+pub(super) const ID_WITHOUT_MAP: &str =
+    "that id has no mapping in the user namespace of the program: give it one";
+
+pub(super) const GROUPS_DENIED: &str = "setgroups(2) is denied in this user namespace for good, as the kernel demands of a gid_map that was \
+    written without CAP_SETGID over the namespace around: keep the groups, or have it created by root";
+
+pub(super) const NO_GROUPS: &str = "setgroups(2) works only where groups are mapped, and this user namespace has no gid_map: map groups with \
+    `gid_map`, or keep the groups";
 
 pub(super) const PROC_SHOWS_PIDS: &str = "proc shows a pid namespace, and takes CAP_SYS_ADMIN over it: add `Namespaces::PID`, or set `mount_proc(false)`";
 
@@ -58,6 +68,15 @@ pub(super) fn nesting_or_limit(kind: NamespaceKind) -> String {
          or the limit user.max_{kind}_namespaces of a user namespace around this one is reached: raise it there",
         deepest(kind)
     )
+}
+
+pub(super) fn other_id(capability: &str) -> String {
+    format!("an id that is not the caller's own takes {capability}: run as root")
+}
+
+/// Nobody can see what an entered user namespace allows.
+pub(super) fn groups_denied_or_filtered() -> String {
+    format!("{GROUPS_DENIED}; or a seccomp filter on this process refuses the call: allow it there")
 }
 
 pub(super) fn profile(name: &str) -> String {

@@ -10,6 +10,7 @@ mod facts;
 #[cfg(test)]
 mod given;
 mod hints;
+mod ids;
 mod limits;
 mod settings;
 
@@ -17,6 +18,8 @@ use std::path::Path;
 
 use self::causes::Reason;
 use self::facts::{Facts, Here};
+pub(crate) use self::ids::{Id, Place, Setgroups};
+pub(crate) use self::settings::Mapped;
 use crate::Namespaces;
 use crate::error::{Error, Step};
 
@@ -41,9 +44,24 @@ pub(crate) fn entering(error: Error, set: Namespaces) -> Error {
     explained(error, |facts, errno| causes::entering(facts, errno, set))
 }
 
-/// Writing an id map failed; `own_only` if it maps nothing but the caller's own id.
-pub(crate) fn mapping(error: Error, own_only: bool) -> Error {
-    explained(error, |facts, errno| settings::mapping(facts, errno, own_only))
+/// Writing an id map failed.
+pub(crate) fn mapping(error: Error, mapped: Mapped) -> Error {
+    explained(error, |facts, errno| settings::mapping(facts, errno, mapped))
+}
+
+/// A system call failed that takes no right and no setting.
+pub(crate) fn calling(error: Error) -> Error {
+    explained(error, causes::calling)
+}
+
+/// setresuid(2) or setresgid(2) failed.
+pub(crate) fn changing_id(error: Error, id: Id, place: Place) -> Error {
+    explained(error, |facts, errno| ids::changing(facts, errno, id, place))
+}
+
+/// setgroups(2) failed.
+pub(crate) fn setting_groups(error: Error, place: Place) -> Error {
+    explained(error, |facts, errno| ids::groups(facts, errno, place))
 }
 
 /// Mounting proc failed, in a namespace set that was created with these kinds.

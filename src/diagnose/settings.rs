@@ -4,23 +4,36 @@
 use std::path::Path;
 
 use super::apparmor::apparmor;
-use super::causes::{CAP_SETFCAP, Reason};
+use super::causes::{CAP_SETFCAP, CAP_SETUID, Reason};
 use super::facts::{Facts, What};
 use super::hints;
 use crate::Namespaces;
 use crate::error::Cause;
 
-/// Writing an id map failed; `own_only` if it maps nothing but the caller's own id.
-pub(super) fn mapping(facts: &dyn Facts, errno: i32, own_only: bool) -> Option<Reason> {
+/// What an id map that was refused would have mapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mapped {
+    /// Nothing but the caller's own id.
+    pub(crate) own_only: bool,
+    /// User 0 of the caller's namespace among others, or alone.
+    pub(crate) root: bool,
+}
+
+/// Writing an id map failed.
+pub(super) fn mapping(facts: &dyn Facts, errno: i32, mapped: Mapped) -> Option<Reason> {
     if let Some(reason) = apparmor(facts, errno) {
         return Some(reason);
     }
     match errno {
-        libc::EPERM if own_only => {
-            // Since Linux 5.12, lest a file's capabilities be forged.
-            let lacks_setfcap = facts.ids().0 == 0 && !facts.has(CAP_SETFCAP);
-            lacks_setfcap.then(|| Reason::hinting(Cause::MissingCapability, hints::MAPPING_ROOT))
+        // Since Linux 5.12, lest a file's capabilities be forged. Ids of others are refused for want of another capability first.
+        libc::EPERM
+            if mapped.root
+                && !facts.has(CAP_SETFCAP)
+                && (mapped.own_only || facts.has(CAP_SETUID)) =>
+        {
+            Some(Reason::hinting(Cause::MissingCapability, hints::MAPPING_ROOT))
         }
+        libc::EPERM if mapped.own_only => None,
         libc::EPERM => Some(Reason::hinting(Cause::MissingCapability, hints::MAPPING_OTHERS)),
         libc::EACCES if facts.dumpable() != Some(1) => Some(Cause::NotDumpable.into()),
         libc::ENOENT | libc::ESRCH => Some(Cause::MissingProc.into()),
@@ -123,23 +136,36 @@ mod tests {
     #[test]
     fn maps_are_refused_for_these_reasons() {
         let ubuntu = Given::user().file(SWITCH, "1\n");
+        let own = Mapped { own_only: true, root: false };
         for errno in [libc::EPERM, libc::EACCES] {
-            assert_eq!(cause(mapping(&ubuntu, errno, true)), Some(Cause::AppArmor));
+            assert_eq!(cause(mapping(&ubuntu, errno, own)), Some(Cause::AppArmor));
         }
-        let others = mapping(&Given::user(), libc::EPERM, false).expect("a reason");
+        let ranges = Mapped { own_only: false, root: false };
+        let others = mapping(&Given::user(), libc::EPERM, ranges).expect("a reason");
         assert_eq!(others.cause, Some(Cause::MissingCapability));
         assert!(others.hint.contains("CAP_SETUID") && others.hint.contains("own id alone"));
-        assert_eq!(mapping(&Given::user(), libc::EPERM, true), None);
+        assert_eq!(mapping(&Given::user(), libc::EPERM, own), None);
         let without = Given { capabilities: !CAP_SETFCAP, ..Given::root() };
-        let root = mapping(&without, libc::EPERM, true).expect("a reason");
-        assert!(root.hint.contains("CAP_SETFCAP"), "{}", root.hint);
+        for own_only in [true, false] {
+            let hint = |facts: &Given, root| {
+                let reason = mapping(facts, libc::EPERM, Mapped { own_only, root });
+                reason.map_or(String::new(), |reason| reason.hint)
+            };
+            assert!(hint(&without, true).contains("CAP_SETFCAP"), "{}", hint(&without, true));
+            assert!(!hint(&without, false).contains("CAP_SETFCAP"), "no file is root's there");
+            assert!(!hint(&Given::root(), true).contains("CAP_SETFCAP"), "it is there");
+        }
+        // An ordinary user lacks more than that.
+        let root = Mapped { own_only: false, root: true };
+        let user = mapping(&Given::user(), libc::EPERM, root).expect("a reason");
+        assert!(user.hint.contains("CAP_SETUID"), "{}", user.hint);
         let closed = Given { dumpable: Some(0), ..Given::user() };
-        let closed = mapping(&closed, libc::EACCES, true).expect("a reason");
+        let closed = mapping(&closed, libc::EACCES, own).expect("a reason");
         assert_eq!(closed.cause, Some(Cause::NotDumpable));
         assert!(closed.hint.contains("PR_SET_DUMPABLE"), "{}", closed.hint);
-        assert_eq!(mapping(&Given::user(), libc::EACCES, true), None);
+        assert_eq!(mapping(&Given::user(), libc::EACCES, own), None);
         for errno in [libc::ENOENT, libc::ESRCH] {
-            assert_eq!(cause(mapping(&Given::user(), errno, true)), Some(Cause::MissingProc));
+            assert_eq!(cause(mapping(&Given::user(), errno, own)), Some(Cause::MissingProc));
         }
     }
 

@@ -35,6 +35,7 @@ pub(crate) mod pidfd;
 pub(crate) mod pipe;
 pub(crate) mod poll;
 pub(crate) mod prctl;
+pub(crate) mod privileged_file;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod readlink;

@@ -248,6 +248,23 @@ pub(crate) fn give_up_capabilities(but: &[c_ulong]) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes these capabilities out of all sets of this thread.
+pub(crate) fn give_up_effective(capabilities: &[u32]) {
+    let header = [0x2008_0522u32, 0];
+    let mut data = [0u32; 6];
+    // SAFETY: version 3 fills two times three numbers.
+    let got = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };
+    for capability in capabilities {
+        let place = (capability / 32 * 3) as usize;
+        for set in &mut data[place..place + 3] {
+            *set &= !(1 << (capability % 32));
+        }
+    }
+    // SAFETY: as above, read.
+    let set = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+    assert_eq!((got, set), (0, 0));
+}
+
 /// Makes root an ordinary user, in a process of its own.
 pub(crate) fn become_ordinary() {
     if is_root() {

@@ -22,6 +22,14 @@ fn main() {
         ("closed directory", exec::directory_may_not_be_entered),
         ("other ids", rights::other_ids),
         ("denied groups", rights::denied_groups),
+        ("filter of ids", rights::filter_of_ids),
+        ("ranges without CAP_SETFCAP", rights::ranges_without_setfcap),
+        ("filter of the parent-death signal", seccomp::filter_of_parent_death),
+        (
+            "filter that kills for the parent-death signal",
+            seccomp::filter_that_kills_for_parent_death,
+        ),
+        ("filter of no_new_privs", seccomp::filter_of_no_new_privs),
         ("entering without the right", rights::entering_without_the_right),
         ("maps of others", ids::maps_of_others),
         ("no map, no namespace", ids::unmapped),
@@ -108,6 +116,10 @@ fn main() {
         test("no_namespace_without_a_capability", || in_own_process("powerless")),
         test("other_ids_take_the_right", || in_own_process("other ids")),
         test_with("denied_groups_are_said_to_be", USERNS, || in_own_process("denied groups")),
+        test_with("groups_take_a_gid_map", USERNS, rights::groups_without_a_gid_map),
+        test_with("filter_of_ids_is_named", &[Need::Root, Need::UserNamespaces], || {
+            in_own_process("filter of ids");
+        }),
         test_with("no_entering_without_the_right", USERNS, || {
             in_own_process("entering without the right");
         }),
@@ -142,6 +154,11 @@ fn main() {
             USERNS,
             rights::map_of_root_takes_its_capability,
         ),
+        test_with(
+            "maps_with_root_take_its_capability",
+            &[Need::Root, Need::UserNamespaces],
+            || in_own_process("ranges without CAP_SETFCAP"),
+        ),
         test_with("no_power_over_what_was_entered", USERNS, || {
             in_world("entered, then a user namespace");
         }),
@@ -164,6 +181,13 @@ fn main() {
         test_with("filter_of_clone3_is_named_to_a_function", USERNS, || {
             in_own_process("filter of clone3, and a function");
         }),
+        test_with("filter_of_the_parent_death_signal_is_named", USERNS, || {
+            in_own_process("filter of the parent-death signal");
+        }),
+        test_with("filter_that_kills_for_the_parent_death_signal", USERNS, || {
+            in_own_process("filter that kills for the parent-death signal");
+        }),
+        test("filter_of_no_new_privs_is_named", || in_own_process("filter of no_new_privs")),
         test("dispositions_are_not_sent", || in_own_process("filter of dispositions")),
     ];
     common::run(cases, tests);

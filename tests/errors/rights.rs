@@ -1,5 +1,6 @@
 //! Steps that take a right.
 
+use crate::common;
 use crate::device::*;
 
 pub(crate) fn powerless() {
@@ -81,6 +82,53 @@ pub(crate) fn denied_groups() {
     let start = "set the supplementary groups []: Operation not permitted (os error 1): ";
     let error = fails_with_sound_advice(&mut denied, Step::Groups, libc::EPERM, start);
     assert!(error.hint().is_some_and(|hint| hint.contains("setgroups")), "{error}");
+    // A filter is no better a reason, if there is one too.
+    let before = error.to_string();
+    answer(&[libc::SYS_setresuid, libc::SYS_setgroups], libc::EPERM);
+    assert_eq!(refusal(&mut denied).to_string(), before);
+    let mut command = missing();
+    command.namespaces(Namespaces::USER).map_root_user().uid(0);
+    let message = format!("set the user id 0: Operation not permitted (os error 1): {FILTERED}");
+    let cause = Some(Cause::Seccomp);
+    // It gives up its groups first, if it can.
+    fails(command.groups(&[]), Step::Groups, libc::EPERM, Some(Cause::MissingCapability), &before);
+    let mut command = missing();
+    command.namespaces(Namespaces::USER).uid(65_534);
+    let own = common::own_world::ids().0;
+    let message = message.replace(" 0:", &format!(" {own}:"));
+    fails(command.uid(own), Step::Uid, libc::EPERM, cause, &message);
+}
+
+/// Nobody has given setgroups(2) up; but the kernel allows it only where there is a gid_map.
+pub(crate) fn groups_without_a_gid_map() {
+    for mut command in [missing(), copied(missing())] {
+        command.namespaces(Namespaces::USER).leave_unmapped().groups(&[]);
+        let message = "set the supplementary groups []: Operation not permitted (os error 1): \
+                       setgroups(2) works only where groups are mapped, and this user namespace has no gid_map: \
+                       map groups with `gid_map`, or keep the groups";
+        fails(&mut command, Step::Groups, libc::EPERM, None, message);
+    }
+}
+
+/// A program whose groups and ids are fixed by a filter.
+pub(crate) fn filter_of_ids() {
+    answer(&[libc::SYS_setresuid, libc::SYS_setresgid, libc::SYS_setgroups], libc::EPERM);
+    let cause = Some(Cause::Seccomp);
+    for set in [Namespaces::empty(), Namespaces::USER] {
+        for (change, step, what) in [
+            (changed(|it| it.groups(&[]).uid(0)), Step::Groups, "supplementary groups []"),
+            (changed(|it| it.gid(0)), Step::Gid, "group id 0"),
+        ] {
+            let mut command = change;
+            let message =
+                format!("set the {what}: Operation not permitted (os error 1): {FILTERED}");
+            fails(command.namespaces(set), step, libc::EPERM, cause.clone(), &message);
+        }
+    }
+    let message = format!("set the user id 0: Operation not permitted (os error 1): {FILTERED}");
+    let mut command = missing();
+    command.namespaces(Namespaces::USER).allow_setgroups(false).uid(0);
+    fails(&mut command, Step::Uid, libc::EPERM, cause, &message);
 }
 
 pub(crate) fn entering_the_outside_from_a_world() {
@@ -174,6 +222,29 @@ pub(crate) fn no_setfcap() {
     let error = fails_with_sound_advice(&mut command, Step::UidMap, libc::EPERM, start);
     assert_eq!(error.cause(), Some(&Cause::MissingCapability), "{error}");
     assert!(error.to_string().contains("CAP_SETFCAP"), "{error}");
+}
+
+/// As root, who may map others but 0. The kernel asks for this capability wherever 0 is among them, and for users alone.
+pub(crate) fn ranges_without_setfcap() {
+    give_up_effective(&[CAP_SETFCAP as u32]);
+    for ranges in [
+        vec![range(0, 0, 65_536)],
+        vec![range(1, 100_000, 5), range(0, 0, 1)],
+        vec![range(0, 0, 1)],
+    ] {
+        let mut command = missing();
+        command.namespaces(Namespaces::USER).uid_map(ranges.clone());
+        let start = "write uid_map ";
+        let step = Step::UidMap;
+        let error = fails_with_sound_advice(&mut command, step, libc::EPERM, start);
+        assert_eq!(error.cause(), Some(&Cause::MissingCapability), "{error}");
+        let hint = "mapping user 0 of the namespace around takes CAP_SETFCAP (since Linux 5.12), which this process has given up: \
+                    keep it, or leave that id out (`leave_unmapped` maps none)";
+        assert_eq!(error.hint(), Some(hint));
+        only_exec_fails(missing().namespaces(Namespaces::USER).leave_unmapped().gid_map(ranges));
+    }
+    // What it advises works.
+    only_exec_fails(missing().namespaces(Namespaces::USER).uid_map([range(0, 1, 65_535)]));
 }
 
 /// As root of a world, without CAP_NET_ADMIN.

@@ -154,6 +154,64 @@ pub(crate) fn filter_of_hostnames() {
     fails(&mut command, Step::Hostname, libc::EPERM, Some(Cause::Seccomp), &message);
 }
 
+/// prctl(2) with this option. The option is the low half of the first argument.
+fn answer_prctl(option: i32, action: u32) {
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let first = if cfg!(target_endian = "big") { 20 } else { 16 };
+    install(vec![
+        statement(load, 0, 0, 0),
+        statement(equal, libc::SYS_prctl as u32, 0, 3),
+        statement(load, first, 0, 0),
+        statement(equal, option as u32, 0, 1),
+        statement(libc::BPF_RET, action, 0, 0),
+    ]);
+}
+
+const AWAITS: &str = "set the parent-death signal SIGKILL for the wait for the id maps: ";
+
+/// A child that waits for its maps is not to outlive the caller. What that takes is no map.
+pub(crate) fn filter_of_parent_death() {
+    answer_prctl(libc::PR_SET_PDEATHSIG, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
+    let cause = Some(Cause::Seccomp);
+    let message = format!("{AWAITS}Operation not permitted (os error 1): {FILTERED}");
+    for mut command in [missing(), copied(missing())] {
+        command.namespaces(Namespaces::USER);
+        fails(&mut command, Step::ParentDeathSignal, libc::EPERM, cause.clone(), &message);
+    }
+    let error = missing().namespaces(Namespaces::USER).exec();
+    says(&error, Step::ParentDeathSignal, libc::EPERM, cause.clone(), &message);
+    let message =
+        format!("set the parent-death signal 15: Operation not permitted (os error 1): {FILTERED}");
+    let mut command = missing();
+    command.parent_death_signal(libc::SIGTERM);
+    fails(&mut command, Step::ParentDeathSignal, libc::EPERM, cause, &message);
+    only_exec_fails(&mut missing());
+}
+
+pub(crate) fn filter_that_kills_for_parent_death() {
+    limit(libc::RLIMIT_CORE, 1);
+    answer_prctl(libc::PR_SET_PDEATHSIG, libc::SECCOMP_RET_KILL_PROCESS);
+    for mut command in [missing(), copied(missing())] {
+        command.namespaces(Namespaces::USER);
+        let error = leaves_nothing(|| refusal(&mut command));
+        let message = error.to_string();
+        assert!(message.starts_with(AWAITS) && message.contains("seccomp"), "{message}");
+        assert_eq!(
+            (error.step(), error.cause()),
+            (&Step::ParentDeathSignal, Some(&Cause::Seccomp))
+        );
+    }
+}
+
+pub(crate) fn filter_of_no_new_privs() {
+    answer_prctl(libc::PR_SET_NO_NEW_PRIVS, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
+    let message = format!("set no_new_privs: Operation not permitted (os error 1): {FILTERED}");
+    let mut command = missing();
+    command.no_new_privs(true);
+    fails(&mut command, Step::NoNewPrivs, libc::EPERM, Some(Cause::Seccomp), &message);
+}
+
 pub(crate) fn filter_and_function() {
     // Only clone3 puts a function into a new time namespace, and the kernel has it.
     answer(&[libc::SYS_clone3], libc::ENOSYS);
@@ -170,4 +228,5 @@ pub(crate) fn filter_of_dispositions() {
     let error = leaves_nothing(|| refusal(&mut missing()));
     assert_eq!((error.step(), error.raw_os_error()), (&Step::Signal, Some(libc::EPERM)));
     assert!(!error.to_string().starts_with("send signal"), "none is sent: {error}");
+    assert_eq!(error.cause(), Some(&Cause::Seccomp), "{error}");
 }

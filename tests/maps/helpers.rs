@@ -114,6 +114,134 @@ pub(crate) fn no_helper() {
     assert!(told(tell().map_root_user()).ends_with("deny"));
 }
 
+const POWERLESS: &str = "as it is neither set-user-ID root nor has file capabilities, so it gains no privileges \
+                         (install it anew, or set mode 4755)";
+
+/// The helpers as they are installed, but for what gives them their rights.
+pub(crate) fn powerless_helpers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    common::own_world::mount(
+        "none",
+        directory.path().to_str().expect("text"),
+        "tmpfs",
+        libc::MS_NOSUID,
+    );
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(directory.path(), open.clone()).expect("chmod");
+    let helper = |place: &str, mode: u32| {
+        let place = directory.path().join(place);
+        fs::create_dir(&place).expect("a directory");
+        fs::set_permissions(&place, open.clone()).expect("chmod");
+        for name in ["newuidmap", "newgidmap"] {
+            let copy = place.join(name);
+            fs::copy(format!("/usr/bin/{name}"), &copy).expect("a copy of it");
+            fs::set_permissions(&copy, fs::Permissions::from_mode(mode)).expect("chmod");
+        }
+        place
+    };
+    let (plain, nosuid) = (helper("plain", 0o755), helper("nosuid", 0o4755));
+    dumpable::become_ann();
+    // SAFETY: sets a number.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+    for (place, why) in [
+        (&plain, POWERLESS),
+        (&nosuid, "as it is on a mount with nosuid, where it gains no privileges"),
+    ] {
+        set_path(place.to_str().expect("text"));
+        let error = refusal(tell().map_subordinate_ids());
+        let start = format!(
+            "write gid_map \"0 5000 1\\n1 100000 65536\": Operation not permitted (os error 1): the caller lacks CAP_SETGID, \
+             and {}/newgidmap ended with exit status: 1, {why}: newgidmap: ",
+            place.display()
+        );
+        assert!(error.to_string().starts_with(&start), "{error}");
+        assert_eq!((error.step(), error.cause()), (&Step::GidMap, Some(&Cause::MissingCapability)));
+    }
+}
+
+/// Capabilities of the file do as well as the set-user-ID bit.
+pub(crate) fn helpers_with_file_capabilities() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(directory.path(), open.clone()).expect("chmod");
+    for (name, capability) in [("newuidmap", 7), ("newgidmap", 6)] {
+        let copy = directory.path().join(name);
+        fs::copy(format!("/usr/bin/{name}"), &copy).expect("a copy of it");
+        fs::set_permissions(&copy, open.clone()).expect("chmod");
+        let path = std::ffi::CString::new(copy.to_str().expect("text")).expect("no NUL in it");
+        // Version 2, effective; what is permitted, and what is inheritable.
+        let value = [0x0200_0001u32.to_le(), (1u32 << capability).to_le(), 0, 0, 0];
+        // SAFETY: two texts and five numbers that live through the call.
+        let set = unsafe {
+            libc::setxattr(
+                path.as_ptr(),
+                c"security.capability".as_ptr(),
+                value.as_ptr().cast(),
+                20,
+                0,
+            )
+        };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    }
+    dumpable::become_ann();
+    // SAFETY: sets a number.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+    set_path(directory.path().to_str().expect("text"));
+    assert_eq!(told(tell().map_subordinate_ids()), BOTH);
+    let error = refusal(tell().uid_map([range(0, 3, 1)]));
+    let start = format!(
+        "write uid_map \"0 3 1\": Operation not permitted (os error 1): the caller lacks CAP_SETUID, \
+         and {}/newuidmap ended with exit status: 1: newuidmap: ",
+        directory.path().display()
+    );
+    assert!(error.to_string().starts_with(&start), "{error}");
+}
+
+/// Sets the soft limit of descriptors, and gives what it was.
+fn limit_descriptors(soft: libc::rlim_t) -> libc::rlim_t {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills the limit.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
+    let before = limit.rlim_cur;
+    limit.rlim_cur = soft;
+    // SAFETY: reads the limit.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+    before
+}
+
+/// Whatever number of descriptors is left: too few is said as that, and never as a refusal.
+pub(crate) fn few_descriptors() {
+    let first = fs::File::open("/dev/null").expect("/dev/null");
+    let first = std::os::fd::AsRawFd::as_raw_fd(&first) as libc::rlim_t;
+    let mut of_the_helper = Vec::new();
+    for free in 0..30 {
+        let before = limit_descriptors(first + free);
+        let result = tell().uid_map([range(0, 100_000, 2)]).stdout(Stdio::null()).spawn();
+        limit_descriptors(before);
+        match result {
+            Ok(mut child) => {
+                assert!(child.wait().expect("its end").success());
+                assert!(!of_the_helper.is_empty(), "the helper never was what lacked them");
+                return;
+            }
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}");
+                assert_eq!(error.cause(), None, "{error}");
+                if error
+                    .hint()
+                    .is_some_and(|hint| hint.starts_with("newuidmap, which is to write it"))
+                {
+                    let start = "write uid_map \"0 100000 2\": Too many open files (os error 24): newuidmap";
+                    assert!(error.to_string().starts_with(start), "{error}");
+                    assert_eq!(error.to_string().matches("os error").count(), 1, "{error}");
+                    of_the_helper.push(error);
+                }
+            }
+        }
+    }
+    panic!("30 descriptors are not enough");
+}
+
 pub(crate) fn helpers_that_fail() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("newuidmap");
@@ -137,7 +265,7 @@ pub(crate) fn helpers_that_fail() {
     };
     let name = file.display();
     script("#!/bin/sh\necho \"$# $2 $3 $4\" >&2\nprintf '\\033[1mno\\n' >&2\necho out\nexit 3\n");
-    fails(&format!("{name} ended with exit status: 3: 4 0 100000 2; \\u{{1b}}[1mno"));
+    fails(&format!("{name} ended with exit status: 3, {POWERLESS}: 4 0 100000 2; \\u{{1b}}[1mno"));
     script("#!/bin/sh\nkill -9 $$\n");
     fails(&format!("{name} ended with signal: 9 (SIGKILL)"));
     script("#!/bin/sh\nexit 0\n");
@@ -154,7 +282,7 @@ pub(crate) fn helpers_that_fail() {
     let copy = secret.try_clone().expect("a copy");
     // SAFETY: clears close-on-exec of an open descriptor.
     unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&copy), libc::F_SETFD, 0) };
-    fails(&format!("{name} ended with exit status: 1: 0; 1; 2; 3; 0"));
+    fails(&format!("{name} ended with exit status: 1, {POWERLESS}: 0; 1; 2; 3; 0"));
     script("no program at all");
     fails("newuidmap cannot be had for it: execute ");
 }

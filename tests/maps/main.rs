@@ -46,6 +46,9 @@ fn main() {
         ("helper refuses", helpers::helper_refuses),
         ("no helper", helpers::no_helper),
         ("helpers that fail", helpers::helpers_that_fail),
+        ("powerless helpers", helpers::powerless_helpers),
+        ("helpers with file capabilities", helpers::helpers_with_file_capabilities),
+        ("few descriptors", helpers::few_descriptors),
         ("status is lost", helpers::status_is_lost),
         ("thousand failures", helpers::thousand_failures),
         ("not dumpable", dumpable::not_dumpable),
@@ -86,6 +89,13 @@ fn main() {
         test_with("helpers_are_missing", HELPERS, || ann("no helper", Some(SUBS), Some(SUBS))),
         test_with("helpers_that_fail_are_told", HELPERS, || {
             ann("helpers that fail", Some(SUBS), Some(SUBS))
+        }),
+        test_with("helpers_without_privileges_are_told", HELPERS, || as_root("powerless helpers")),
+        test_with("helpers_with_file_capabilities", HELPERS, || {
+            as_root("helpers with file capabilities");
+        }),
+        test_with("descriptors_for_a_helper_are_short", HELPERS, || {
+            ann("few descriptors", Some(SUBS), Some(SUBS));
         }),
         test_with("status_of_a_helper_is_lost", HELPERS, || {
             ann("status is lost", Some(SUBS), Some(SUBS))

@@ -52,23 +52,6 @@ pub(crate) fn half_powerless() {
     assert_eq!(support.joinable_with_user(), ALL, "{support}");
 }
 
-/// Takes these capabilities out of all sets of this thread.
-pub(crate) fn give_up_effective(capabilities: &[u32]) {
-    let header = [0x2008_0522u32, 0];
-    let mut data = [0u32; 6];
-    // SAFETY: version 3 fills two times three numbers.
-    let got = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };
-    for capability in capabilities {
-        let place = (capability / 32 * 3) as usize;
-        for set in &mut data[place..place + 3] {
-            *set &= !(1 << (capability % 32));
-        }
-    }
-    // SAFETY: as above, read.
-    let set = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
-    assert_eq!((got, set), (0, 0));
-}
-
 pub(crate) fn no_more_processes() {
     become_ordinary();
     limit(libc::RLIMIT_NPROC, 0);

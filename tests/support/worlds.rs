@@ -4,7 +4,7 @@ use linux_namespaces::{Error, Interface, Support};
 
 use crate::common::case;
 use crate::device::*;
-use crate::{callers::give_up_effective, detected, refuses};
+use crate::{detected, refuses};
 
 pub(crate) fn powerless() {
     become_ordinary();

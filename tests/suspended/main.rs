@@ -194,6 +194,14 @@ fn errors_are_those_of_spawn() {
         assert_eq!(error.step(), &Step::Exec(program.into()));
         before.assert_unchanged();
     }
+    // With a root of its own, where the caller cannot look for it.
+    fs::create_dir(directory.path().join("proc")).expect("a directory");
+    let mut command = Command::new("/no/such/program");
+    command.namespaces(common::with_user(Namespaces::NS)).root(directory.path());
+    let expected = command.spawn().expect_err("it is not there").to_string();
+    assert!(expected.contains("inside the new root there is no such program"), "{expected}");
+    let error = suspended(&mut command).resume().expect_err("it is not there");
+    assert_eq!(error.to_string(), expected);
     // What fails before it waits is an error of the start.
     let mut command = Command::new("true");
     let expected = command.current_dir("/no/such/directory").spawn().expect_err("none").to_string();

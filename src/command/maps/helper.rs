@@ -5,8 +5,8 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use super::super::dumpable::Dumpable;
@@ -60,20 +60,25 @@ impl Side {
             let child = spawn::spawn(&mut command, Default::CAPTURE)?;
             child.stderr_and_status().at(|| self.kind.step())
         });
-        let (text, status) = ended
-            .map_err(|error| refused().because(format!("{name} cannot be had for it: {error}")))?;
+        let (text, status) = ended.map_err(|error| match error.raw_os_error() {
+            // It says nothing of what the kernel thinks of the map.
+            Some(errno @ (libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN)) => {
+                Error::new(self.kind.step()).on(self.operand()).errno(errno).because(format!(
+                    "{name}, which is to write it, could not be run ({}){}",
+                    error.step(),
+                    error.hint().map_or_else(String::new, |hint| format!(": {hint}"))
+                ))
+            }
+            _ => refused().because(format!("{name} cannot be had for it: {error}")),
+        })?;
         let text = one_line(&text);
         let says = if text.is_empty() { String::new() } else { format!(": {text}") };
         if let Some(status) = status.filter(|status| !status.success()) {
-            let unprivileged = if gains_nothing() {
-                ", as this process has no_new_privs, under which it gains no privileges"
-            } else {
-                ""
-            };
             return Err(refused().because(format!(
-                "the caller lacks {}, and {} ended with {status}{unprivileged}{says}",
+                "the caller lacks {}, and {} ended with {status}{}{says}",
                 self.kind.capability().0,
-                program.display()
+                program.display(),
+                powerlessness(&program).map_or_else(String::new, |why| format!(", {why}"))
             )));
         }
         // It says that it has done so, or its status is lost. What counts is what the kernel has.
@@ -118,6 +123,22 @@ impl Maps {
              map groups from there, or leave it out",
         ))
     }
+}
+
+/// Why the program runs with no more rights than the caller's, if it does.
+fn powerlessness(program: &Path) -> Option<&'static str> {
+    if gains_nothing() {
+        return Some("as this process has no_new_privs, under which it gains no privileges");
+    }
+    let file = fs::metadata(program).ok()?;
+    let is_set_user_id = file.permissions().mode() & 0o4000 != 0 && file.uid() == 0;
+    if !is_set_user_id && !sys::privileged_file::has_capabilities(program) {
+        return Some(
+            "as it is neither set-user-ID root nor has file capabilities, so it gains no privileges (install it anew, or set mode 4755)",
+        );
+    }
+    sys::privileged_file::is_on_nosuid(program)
+        .then_some("as it is on a mount with nosuid, where it gains no privileges")
 }
 
 /// Whether set-user-ID programs run without that: prctl(2), `PR_SET_NO_NEW_PRIVS`.

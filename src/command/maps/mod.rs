@@ -10,6 +10,7 @@ use std::ffi::CString;
 use std::fmt;
 
 use super::Command;
+use crate::diagnose::{Mapped, Setgroups};
 use crate::error::{Cause, Error, Result, Step};
 use crate::subid::{self, User};
 use crate::sys::id_map::{DENY, Inside, Map, Text};
@@ -17,6 +18,8 @@ use crate::{IdRange, Namespaces, diagnose, id_map, sys};
 
 /// The most lines of a map that a message shows.
 const SHOWN: usize = 5;
+/// What comes before a map, or beside it.
+const NO_MAP: Mapped = Mapped { own_only: true, root: false };
 const CAP_SETGID: u64 = 1 << 6;
 const CAP_SETUID: u64 = 1 << 7;
 
@@ -286,7 +289,7 @@ impl Maps {
     /// The error of writing one of the files. `inside`: from within a user namespace that was entered.
     pub(super) fn failed(&self, step: Step, errno: i32, inside: bool) -> Error {
         if step == Step::Setgroups {
-            return diagnose::mapping(Error::new(step).on("\"deny\"").errno(errno), true);
+            return diagnose::mapping(Error::new(step).on("\"deny\"").errno(errno), NO_MAP);
         }
         let side = self.side(&step);
         let error = Error::new(step).on(side.operand()).errno(errno);
@@ -302,13 +305,31 @@ impl Maps {
                  give only ids that are mapped there (newuidmap cannot help)",
             );
         }
-        diagnose::mapping(error, side.own_only)
+        // Whoever has entered the namespace around has every capability there.
+        let root = side.maps_root() && !inside;
+        diagnose::mapping(error, Mapped { own_only: side.own_only, root })
     }
 
     /// It was refused because setgroups(2) was not denied.
     fn lacks_denial(&self, inside: bool) -> bool {
         let own = self.gid.own_only || self.gid.own_inside.is_some();
         self.setgroups == Some(true) && own && !inside && !Kind::Group.capability().1
+    }
+
+    /// What becomes of setgroups(2) in the new user namespace. `entered`: the one around it is not the caller's.
+    pub(in crate::command) fn setgroups_inside(&self, entered: bool) -> Setgroups {
+        let has_right = Kind::Group.capability().1;
+        match self.setgroups {
+            _ if self.gid.is_empty() => Setgroups::NoGroups,
+            Some(false) => Setgroups::Denied,
+            // A new one has what was denied around it.
+            _ if entered => Setgroups::Unknown,
+            Some(true) => Setgroups::AsAround,
+            None if has_right => Setgroups::AsAround,
+            None if self.gid.own_only => Setgroups::Denied,
+            // newgidmap has rules of its own.
+            None => Setgroups::Unknown,
+        }
     }
 
     /// What would be refused to a process that must write it by itself, as for `exec`, before it has moved.
@@ -361,6 +382,11 @@ impl Side {
 
     fn is_empty(&self) -> bool {
         self.ranges.is_empty()
+    }
+
+    /// Whether user 0 of the namespace around is among them.
+    fn maps_root(&self) -> bool {
+        self.kind == Kind::User && self.ranges.iter().any(|range| range.outside == 0)
     }
 
     fn lines(&self) -> Text<'_> {

@@ -11,7 +11,7 @@ use std::{fs, process};
 
 use super::super::dumpable::Dumpable;
 use super::super::plan::Materials;
-use super::{Kind, MapFiles, Maps, Side};
+use super::{Kind, MapFiles, Maps, NO_MAP, Side};
 use crate::error::{At as _, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::id_map::{DENY, open, put};
@@ -136,5 +136,5 @@ pub(in crate::command) fn number_in_proc(child: BorrowedFd<'_>, pid: Option<i32>
             PidFd::known(copy).pid_in_proc().ok().flatten()
         }
     };
-    number.ok_or_else(|| diagnose::mapping(Error::new(Step::UidMap).errno(libc::ESRCH), true))
+    number.ok_or_else(|| diagnose::mapping(Error::new(Step::UidMap).errno(libc::ESRCH), NO_MAP))
 }
