@@ -27,11 +27,49 @@ impl File {
         }
     }
 
-    /// What gives a user ids where there are none.
-    fn remedy(self, user: &User) -> String {
+    /// What gives a user ids where there are none, and takes none from those to whom `text`, that of the file, gives some.
+    fn remedy(self, user: &User, text: &[u8]) -> String {
         let option = if self == Self::Users { "--add-subuids" } else { "--add-subgids" };
         let name = user.name.as_deref().map_or("NAME".into(), String::from_utf8_lossy);
-        format!("as root, give some with `usermod {option} 100000-165535 {}`", name.escape_debug())
+        let name = name.escape_debug();
+        match free(text) {
+            Some((first, last)) => {
+                format!("as root, give some with `usermod {option} {first}-{last} {name}`")
+            }
+            None => format!(
+                "as root, give some that are nobody else's with `usermod {option} FIRST-LAST {name}`"
+            ),
+        }
+    }
+}
+
+/// As many as useradd(8) gives.
+const GIVEN: u64 = 65_536;
+
+/// The first and the last of so many ids past all that are given to anybody.
+fn free(text: &[u8]) -> Option<(u64, u64)> {
+    // The first that useradd(8) gives, if nobody has set another.
+    const FIRST: u64 = 100_000;
+    let ends = text.split(|byte| *byte == b'\n').filter_map(end);
+    let first = ends.fold(FIRST, u64::max);
+    let last = first + GIVEN - 1;
+    (last < u64::from(u32::MAX)).then_some((first, last))
+}
+
+/// The first id past those that a line gives, in whichever way its numbers are read.
+fn end(line: &[u8]) -> Option<u64> {
+    let line = std::str::from_utf8(line).ok().filter(|line| !line.trim_start().starts_with('#'));
+    let mut fields = line?.split(':').skip(1).map(|field| highest(field.trim()));
+    let (first, count) = (fields.next()??, fields.next()??);
+    Some(first.saturating_add(count).min(u64::from(u32::MAX)))
+}
+
+/// The highest that a number may mean: some of shadow's tools know hexadecimal and octal.
+fn highest(field: &str) -> Option<u64> {
+    let hexadecimal = field.strip_prefix("0x").or_else(|| field.strip_prefix("0X"));
+    match hexadecimal {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => field.parse().ok(),
     }
 }
 
@@ -87,14 +125,14 @@ pub(crate) fn map(file: File, user: &User, own: u32) -> Result<Vec<IdRange>> {
         error.because(format!(
             "user {} has no subordinate ids here: {}",
             user.shown(),
-            file.remedy(user)
+            file.remedy(user, b"")
         ))
     })?;
-    let runs = runs(&text, user).map_err(|flaw| explain(file, user, flaw))?;
+    let runs = runs(&text, user).map_err(|flaw| explain(file, user, flaw, &text))?;
     Ok(ranges(own, &runs))
 }
 
-fn explain(file: File, user: &User, flaw: Flaw) -> Error {
+fn explain(file: File, user: &User, flaw: Flaw, text: &[u8]) -> Error {
     let error = Error::new(Step::Parse).kind_of(io::ErrorKind::InvalidData);
     match flaw {
         Flaw::Line(number, line, why) => {
@@ -107,7 +145,7 @@ fn explain(file: File, user: &User, flaw: Flaw) -> Error {
             error.kind_of(io::ErrorKind::NotFound).on(file.path()).because(format!(
                 "it has no line for user {}{odd}: {}",
                 user.shown(),
-                file.remedy(user)
+                file.remedy(user, text)
             ))
         }
     }
@@ -226,7 +264,7 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         let flaw = runs(text.as_bytes(), &user()).expect_err(text);
-        explain(File::Users, &user(), flaw).to_string()
+        explain(File::Users, &user(), flaw, text.as_bytes()).to_string()
     }
 
     fn mapped(own: u32, runs: &[(u32, u32)]) -> String {
@@ -293,8 +331,35 @@ mod tests {
                        as root, give some with `usermod --add-subuids 100000-165535 ann`";
         assert_eq!(refusal(""), message);
         assert_eq!(refusal("bob:1:1\n#ann:1:1\n"), message);
+        let message = refusal("bob:100000:65536\n");
+        assert!(message.ends_with("`usermod --add-subuids 165536-231071 ann`"), "{message}");
         let message = refusal("bob:1:1\nann;1;1\n");
         assert!(message.contains("(line 2, \"ann;1;1\", is none at all)"), "{message}");
+    }
+
+    #[test]
+    fn the_remedy_takes_nothing_from_anybody() {
+        let remedy = |text: &str| File::Groups.remedy(&user(), text.as_bytes());
+        let with =
+            |range: &str| format!("as root, give some with `usermod --add-subgids {range} ann`");
+        assert_eq!(remedy(""), with("100000-165535"));
+        assert_eq!(remedy("bob:1:10\n"), with("100000-165535"));
+        assert_eq!(remedy("bob:100000:65536\ncy:165536:65536\n"), with("231072-296607"));
+        assert_eq!(remedy("cy:165536:65536\nbob:100000:65536"), with("231072-296607"));
+        // Lines that some tool might make something of; and those that none does.
+        assert_eq!(remedy("bob:0x30000:0x10\n"), with("196624-262159"));
+        assert_eq!(
+            remedy(" bob: 0200000 : 5\n#bob:900000:5\nbob:900000\nbob:x:5\n\n"),
+            with("200005-265540")
+        );
+        let last = "bob:4294901758:1\n";
+        assert_eq!(remedy(last), with("4294901759-4294967294"));
+        for full in
+            ["bob:4294901759:1\n", "bob:100000:4294867295\n", "bob:99999999999:99999999999\n"]
+        {
+            let general = "as root, give some that are nobody else's with `usermod --add-subgids FIRST-LAST ann`";
+            assert_eq!(remedy(full), general, "{full}");
+        }
     }
 
     #[test]
@@ -320,6 +385,20 @@ mod tests {
         #[test]
         fn no_text_panics(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = runs(&text, &user());
+            let _ = free(&text);
+        }
+
+        /// What it advises is given to nobody, and is enough for the kernel and the tools.
+        #[test]
+        fn what_is_advised_is_free(given in proptest::collection::vec((0u32..u32::MAX, 1u32..200_000), 0..7)) {
+            let text: String = given.iter().map(|(first, count)| format!("bob:{first}:{count}\n")).collect();
+            if let Some((first, last)) = free(text.as_bytes()) {
+                prop_assert_eq!(last - first + 1, GIVEN);
+                for (from, count) in given {
+                    let (from, count) = (u64::from(from), u64::from(count));
+                    prop_assert!(from > last || from + count <= first);
+                }
+            }
         }
 
         #[test]

@@ -61,6 +61,7 @@ fn main() {
         ("own among them", rights::own_among_them),
         ("file missing", rights::file_missing),
         ("line missing", rights::line_missing),
+        ("advice is followed", rights::advice_is_followed),
         ("line malformed", rights::line_malformed),
         ("too many", rights::too_many),
         ("root", rights::root_with_line),
@@ -123,6 +124,11 @@ fn main() {
         }),
         test_with("file_is_missing", HELPERS, || ann("file missing", None, Some(SUBS))),
         test_with("line_is_missing", HELPERS, || ann("line missing", Some("bob:1:1\n"), Some(""))),
+        test_with("advice_gives_what_is_free", ROOT, || {
+            let lines = Some("bob:100000:65536\n");
+            World { user: None, subuid: lines, subgid: lines, ..World::default() }
+                .run("advice is followed");
+        }),
         test_with("line_is_malformed", HELPERS, || {
             ann("line malformed", Some("bob:x\nann:1:1\nann:x:65536\n"), Some("ann:100000:0\n"));
         }),

@@ -49,6 +49,29 @@ pub(crate) fn line_missing() {
     assert!(error.to_string().contains("--add-subgids"), "{error}");
 }
 
+/// As root, for whom the ids of bob are in use: what the message advises gives others, and then it works.
+pub(crate) fn advice_is_followed() {
+    let advised = |error: &Error| {
+        let text = error.to_string();
+        let command = text.rsplit('`').nth(1).expect("a command in its words").to_owned();
+        assert!(command.starts_with("usermod --add-sub"), "{text}");
+        command
+    };
+    for file in ["subuid", "subgid"] {
+        let error = tell().map_subordinate_ids().spawn().expect_err("there are none");
+        assert!(error.to_string().contains(&format!("parse /etc/{file}: ")), "{error}");
+        let command = advised(&error);
+        assert!(command.ends_with(" 165536-231071 root"), "{command}");
+        // usermod(8) would write a file beside this one, in a directory that is mounted here.
+        let range = "root:165536:65536\n";
+        let path = format!("/etc/{file}");
+        let text = fs::read_to_string(&path).expect("a file");
+        fs::write(&path, format!("{text}{range}")).expect("a line");
+    }
+    let both = "0 0 1; 1 165536 65536; ; 0 0 1; 1 165536 65536; ; allow";
+    assert_eq!(told(tell().map_subordinate_ids()), both);
+}
+
 pub(crate) fn line_malformed() {
     let error = refusal(tell().map_subordinate_ids());
     assert_eq!(
