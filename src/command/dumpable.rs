@@ -6,6 +6,10 @@
 //! written, for the files below `/proc/<pid>` are then root's. So the two do not happen at the same time: spawns of the
 //! one sort wait for those of the other that came before them.
 //!
+//! Another thread may change the ids of the process meanwhile, for which the kernel clears the flag, too. Each thread then has other ids than
+//! before; so who has the flag cleared looks at its own, and leaves it cleared if these have changed. A thread that comes to
+//! change them only after that look has the kernel clear the flag by itself.
+//!
 //! A caller that has changed its ids, or has closed its memory itself, has the flag clear all the time. Then it is set for as long as
 //! it takes to open the files, or for `newuidmap` to write them ([`Dumpable::raised`]), and cleared again.
 #![forbid(unsafe_code)]
@@ -35,11 +39,26 @@ struct State {
     clearing: usize,
     /// Children that are suspended, for whom it stays cleared; nobody waits for them.
     held: usize,
-    /// What the flag was before the first of those.
+    /// What the flag was before the first of those, if it is to be so again.
     before: Option<u32>,
     /// How many need it set at the moment, and what it was before the first of those.
     raised: usize,
     lower: Option<u32>,
+}
+
+/// The effective ids of the calling thread, as they were. The kernel asks for those for files too; but a thread changes these alone for itself
+/// alone, and a filter may kill whoever makes that call.
+#[derive(Clone, Copy, Debug)]
+struct Ids((u32, u32));
+
+impl Ids {
+    fn now() -> Self {
+        Self(sys::process::effective_ids())
+    }
+
+    fn have_changed(self) -> bool {
+        Self::now().0 != self.0
+    }
 }
 
 impl State {
@@ -78,6 +97,7 @@ static CHANGED: Condvar = Condvar::new();
 pub(crate) struct Dumpable {
     ticket: u64,
     sort: Sort,
+    ids: Ids,
 }
 
 fn state() -> MutexGuard<'static, State> {
@@ -126,13 +146,15 @@ impl Dumpable {
         while others_first(&state) {
             state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        // Before the flag is looked at: a change in between is found, whichever of the two it comes before.
+        let ids = Ids::now();
         if sort == Sort::Clearing {
             if state.clearing + state.held == 0 {
                 state.before = sys::prctl::dumpable();
             }
             state.clearing += 1;
         }
-        Self { ticket, sort }
+        Self { ticket, sort, ids }
     }
 }
 
@@ -160,11 +182,12 @@ pub(super) fn settled() -> Option<u32> {
 }
 
 /// The flag is set, until the last of these is dropped.
-struct Raised;
+struct Raised(Ids);
 
 impl Raised {
     fn new() -> Self {
         let mut state = state();
+        let ids = Ids::now();
         if state.raised == 0 {
             state.lower = sys::prctl::dumpable();
         }
@@ -172,7 +195,7 @@ impl Raised {
         if sys::prctl::dumpable() != Some(1) {
             sys::prctl::set_dumpable(1);
         }
-        Self
+        Self(ids)
     }
 }
 
@@ -180,6 +203,9 @@ impl Drop for Raised {
     fn drop(&mut self) {
         let mut state = state();
         state.raised -= 1;
+        if self.0.have_changed() {
+            state.lower = Some(0);
+        }
         if state.raised == 0 && state.lower.is_some_and(|before| before != 1) {
             // Where it was 2, which cannot be set, 0 says nearly the same.
             sys::prctl::set_dumpable(0);
@@ -191,6 +217,7 @@ impl Drop for Raised {
 #[derive(Debug)]
 pub(super) struct Held {
     process: (u32, u32),
+    ids: Ids,
 }
 
 impl Dumpable {
@@ -200,7 +227,7 @@ impl Dumpable {
             return None;
         }
         state().held += 1;
-        Some(Held { process: own() })
+        Some(Held { process: own(), ids: self.ids })
     }
 }
 
@@ -209,7 +236,7 @@ impl Drop for Held {
         let mut state = state();
         if state.process == self.process && own() == self.process {
             state.held -= 1;
-            state.put_back();
+            state.put_back(self.ids);
         }
     }
 }
@@ -221,8 +248,12 @@ pub(super) fn is_closed() -> bool {
 }
 
 impl State {
-    /// What it was, when nobody has it cleared any more.
-    fn put_back(&self) {
+    /// What it was, when nobody has it cleared any more. `ids` are those of who had.
+    fn put_back(&mut self, ids: Ids) {
+        if ids.have_changed() {
+            // It stays as the kernel and this have made it.
+            self.before = None;
+        }
         // 2 cannot be set, and is what the kernel itself clears it to where that is configured.
         if let (0, Some(before @ 0..=1)) = (self.clearing + self.held, self.before) {
             if sys::prctl::dumpable() != Some(before) {
@@ -238,7 +269,7 @@ impl Drop for Dumpable {
         state.queue.retain(|(ticket, _)| *ticket != self.ticket);
         if self.sort == Sort::Clearing {
             state.clearing -= 1;
-            state.put_back();
+            state.put_back(self.ids);
         }
         let awaited = !state.queue.is_empty();
         drop(state);

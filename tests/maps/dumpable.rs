@@ -61,6 +61,51 @@ pub(crate) fn not_dumpable() {
     assert_eq!(dumpable(), 1);
 }
 
+fn set_dumpable() {
+    // SAFETY: sets a number.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }, 0);
+}
+
+fn become_effectively(user: u32) {
+    // SAFETY: changes the ids of this process, in all threads.
+    assert_eq!(unsafe { libc::seteuid(user) }, 0);
+}
+
+/// The kernel closes the memory of a process that changes its ids. A spawn that had it closed meanwhile does not open it.
+pub(crate) fn ids_change_meanwhile() {
+    for end in [|suspended: Suspended| suspended.resume().map(drop), |_| Ok(())] {
+        set_dumpable();
+        let suspended = sh(":").namespaces(USER).spawn_suspended().expect("it is set up");
+        assert_eq!(dumpable(), 0, "this test is of no use");
+        become_effectively(ANN);
+        end(suspended).expect("it runs or ends");
+        assert_ne!(dumpable(), 1, "it is open to ann, with all that root had in it");
+        become_effectively(0);
+    }
+    // If nobody changes them, it is as before.
+    set_dumpable();
+    drop(sh(":").namespaces(USER).spawn_suspended().expect("it is set up"));
+    assert_eq!(dumpable(), 1);
+}
+
+pub(crate) fn ids_change_in_another_thread() {
+    let start = std::sync::Barrier::new(2);
+    for round in 0..300 {
+        set_dumpable();
+        thread::scope(|scope| {
+            let spawning = scope.spawn(|| {
+                start.wait();
+                sh(":").uid(ANN).spawn().expect("root or ann may").wait().expect("its end");
+            });
+            start.wait();
+            become_effectively(ANN);
+            spawning.join().expect("no panic");
+            assert_ne!(dumpable(), 1, "in round {round}");
+            become_effectively(0);
+        });
+    }
+}
+
 pub(crate) fn closed_by_itself() {
     // SAFETY: sets a number.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };

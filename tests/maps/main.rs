@@ -20,7 +20,7 @@ use common::{
     Case, Footprint, Need, field, in_own_process, inode, is_root, sh, stdout_of, test, test_with,
 };
 use linux_namespaces::{
-    Cause, Command, Error, IdRange, NamespaceKind, Namespaces, Stdio, Step, flags::*,
+    Cause, Command, Error, IdRange, NamespaceKind, Namespaces, Stdio, Step, Suspended, flags::*,
 };
 
 const ROOT: &[Need] = &[Need::Root, Need::UserNamespaces, Need::Program("unshare")];
@@ -52,6 +52,8 @@ fn main() {
         ("status is lost", helpers::status_is_lost),
         ("thousand failures", helpers::thousand_failures),
         ("not dumpable", dumpable::not_dumpable),
+        ("ids change meanwhile", dumpable::ids_change_meanwhile),
+        ("ids change in another thread", dumpable::ids_change_in_another_thread),
         ("closed by itself", dumpable::closed_by_itself),
         ("no new privileges", dumpable::no_new_privileges),
         ("not dumpable, threads", dumpable::not_dumpable_threads),
@@ -106,6 +108,12 @@ fn main() {
         }),
         test_with("caller_is_not_dumpable", HELPERS, || as_root("not dumpable")),
         test_with("callers_are_not_dumpable", HELPERS, || as_root("not dumpable, threads")),
+        test_with("ids_change_while_the_memory_is_closed", ROOT, || {
+            in_own_process("ids change meanwhile");
+        }),
+        test_with("ids_change_in_another_thread", ROOT, || {
+            in_own_process("ids change in another thread");
+        }),
         test_with("caller_of_exec_is_not_dumpable", ROOT, || as_root("not dumpable, exec")),
         test_with("capabilities_are_enough", HELPERS, || {
             let options = &["--inh-caps=+setuid,+setgid", "--ambient-caps=+setuid,+setgid"];
