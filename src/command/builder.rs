@@ -233,6 +233,12 @@ impl Command {
     /// As with std, the process may be left changed by the steps that came before the failure: this moves the caller. Descriptors,
     /// the signal mask and dispositions are put back. A pid namespace is for children only, so `PID` is refused here.
     ///
+    /// On its way into another user namespace the process is closed to all who lack CAP_SYS_PTRACE over the one that it comes from, as by
+    /// `PR_SET_DUMPABLE`: others of its user, and those who are root in there, would have power over it before it has the program's memory. It
+    /// stays closed if it fails in there. A process without capabilities is not closed for a new one, as others of its user could look into it before;
+    /// nor is one of another user than root that sets clocks, since that takes open files. One with capabilities, but without CAP_DAC_OVERRIDE,
+    /// is open while its maps are written.
+    ///
     /// # Errors
     /// As [`spawn`](Self::spawn); [`Step::Unshare`](crate::Step::Unshare) in place of `Clone`. `USER` needs a process with one thread.
     ///

@@ -6,14 +6,14 @@ use std::process;
 use super::hook::Code;
 use super::join::Way;
 use super::maps::MapFiles;
-use super::plan::{Closing, Supplies};
+use super::plan::{Closing, Materials, Supplies};
 use super::spawn::may_enter_one_by_one;
 use super::stdio::Default;
 use super::{Command, clock, validate};
 use crate::error::{Cause, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::spawn::{Failure, Part, Replacement};
-use crate::{Namespaces, diagnose, sys, threads};
+use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, diagnose, sys, threads};
 
 pub(super) fn exec(command: &mut Command) -> Error {
     let mut hooks = std::mem::take(&mut command.hooks);
@@ -60,14 +60,16 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
     let mut map = Vec::new();
     let mut map_steps = Vec::new();
     let maps = &materials.prepared.maps;
-    let flag = sys::prctl::dumpable();
-    let closed = maps.is_some() && flag != Some(1);
     if let Some(maps) = maps {
         maps.check_without_helper()?;
+    }
+    let closed = materials.exposes_this_process().then(Closed::new).flatten();
+    // Its files are root's while it is closed, be it of old; then it is opened for as long as it takes to write them.
+    let raised = maps.is_some() && sys::prctl::dumpable() != Some(1) && !files.can_be_opened();
+    if let Some(maps) = maps {
         map.push(Op::AwaitMaps { caller: materials.caller.unwrap_or(-1) });
         map_steps.push(Step::UidMap);
-        // The files are root's while that is clear.
-        if closed {
+        if raised {
             map.push(Op::Dumpable(true));
             map_steps.push(Step::UidMap);
         }
@@ -75,7 +77,7 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
             map.push(Op::WriteMap(file));
             map_steps.push(step);
         }
-        if closed {
+        if raised {
             map.push(Op::Dumpable(false));
             map_steps.push(Step::UidMap);
         }
@@ -97,9 +99,10 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
     let saved = sys::fcntl::Saved::save(&materials.targets(), materials.numbers);
     let (part, failure) =
         sys::spawn::replace_self(Replacement { enter: &mut enter, map: &mut map, rest: &mut rest });
-    if closed {
+    if raised {
         sys::prctl::set_dumpable(0);
     }
+    drop(closed);
     materials.prepared.mounts.close();
     saved.restore();
     inheritable.restore();
@@ -123,4 +126,42 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
         }
         (_, Failure::Help(())) => Error::new(Step::UidMap),
     })
+}
+
+impl Materials<'_> {
+    /// Until it has executed the program, this process is where others have power over it that they had not before: in a new user namespace all
+    /// processes of its user have, be they without the capabilities that it has, and in an entered one whoever is root there.
+    fn exposes_this_process(&self) -> bool {
+        let created = self.command.get_namespaces().contains(Namespaces::USER);
+        let loses = created && sys::capabilities().permitted != 0;
+        // It writes the offsets by itself, to a file that is root's while the memory is closed.
+        let writes_clocks = self.prepared.clocks.is_some() && sys::process::effective_ids().0 != 0;
+        (loses || self.joins.kinds.contains(Namespaces::USER)) && !writes_clocks
+    }
+}
+
+/// The memory of this process, closed. It is opened again if the process has got nowhere.
+struct Closed(Option<NamespaceId>);
+
+impl Closed {
+    /// `None` if it is closed of old.
+    fn new() -> Option<Self> {
+        (sys::prctl::dumpable() == Some(1)).then(|| {
+            sys::prctl::set_dumpable(0);
+            Self(user_namespace())
+        })
+    }
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        // In another user namespace those are around from whom it was closed.
+        if self.0.is_some() && user_namespace() == self.0 {
+            sys::prctl::set_dumpable(1);
+        }
+    }
+}
+
+fn user_namespace() -> Option<NamespaceId> {
+    Namespace::current(NamespaceKind::User).and_then(|namespace| namespace.id()).ok()
 }

@@ -106,6 +106,78 @@ pub(crate) fn ids_change_in_another_thread() {
     }
 }
 
+/// A program that is not there, to be executed in place of this one. A hook fails where the flag is not this.
+fn executes_nothing(flag: c_int) -> Command {
+    let mut command = Command::new("/no/such/program");
+    // SAFETY: prctl(2), and a number made into an error.
+    unsafe {
+        command.pre_exec(move || match dumpable() {
+            found if found == flag => Ok(()),
+            _ => Err(std::io::Error::from_raw_os_error(libc::EBADE)),
+        });
+    }
+    command
+}
+
+fn is_not_there(error: &Error) {
+    assert_eq!(error.step(), &Step::Exec("/no/such/program".into()), "{error}");
+}
+
+/// Others of its user have power over a process in a new user namespace, be they without the capabilities that it has, and so has
+/// whoever is root in one that it enters. Until it has executed the program they would find the caller's memory in it.
+pub(crate) fn exec_closes_the_memory() {
+    let user = inode("/proc/self/ns/user");
+    let mut child = holder();
+    let other = child.namespace(NamespaceKind::User).expect("a handle");
+    // Nobody has power over it yet.
+    is_not_there(&executes_nothing(1).exec());
+    assert_eq!(dumpable(), 1);
+    if is_root() {
+        is_not_there(&executes_nothing(1).namespaces(UTS).exec());
+        assert_eq!(dumpable(), 1);
+    }
+    // What does not come so far changes nothing.
+    let error = executes_nothing(0).enter(&other).namespaces(NET).hostname("x").exec();
+    assert_eq!(error.step(), &Step::Validate, "{error}");
+    assert_eq!(dumpable(), 1);
+    common::seccomp::answer(&[libc::SYS_unshare], libc::EPERM);
+    let error = executes_nothing(0).namespaces(USER).exec();
+    assert_eq!(error.step(), &Step::Unshare(USER), "{error}");
+    assert_eq!((dumpable(), inode("/proc/self/ns/user")), (1, user));
+    is_not_there(&executes_nothing(0).enter(&other).exec());
+    assert_ne!(inode("/proc/self/ns/user"), user);
+    // It is in there now, and stays closed.
+    assert_eq!(dumpable(), 0);
+    child.wait().expect("cat ends");
+}
+
+fn holder() -> linux_namespaces::Child {
+    let mut command = Command::new("cat");
+    command.namespaces(USER).stdin(Stdio::piped()).spawn().expect("a user namespace")
+}
+
+pub(crate) fn exec_closes_a_new_user_namespace() {
+    let capable = is_root();
+    let mut command = executes_nothing(if capable { 0 } else { 1 });
+    is_not_there(&command.namespaces(USER).map_root_user().exec());
+    assert_eq!(dumpable(), if capable { 0 } else { 1 });
+    let text = fs::read_to_string("/proc/self/uid_map").expect("a map");
+    assert_eq!(
+        plain(&text),
+        format!("0 {} 1", if capable { 0 } else { common::own_world::ids().0 })
+    );
+}
+
+/// Who has few capabilities writes its maps while it is open, and is closed again.
+pub(crate) fn exec_with_few_capabilities() {
+    assert!(!is_root());
+    set_dumpable();
+    is_not_there(&executes_nothing(0).namespaces(USER).map_root_user().exec());
+    assert_eq!(dumpable(), 0);
+    let text = fs::read_to_string("/proc/self/uid_map").expect("a map");
+    assert_eq!(plain(&text), format!("0 {ANN} 1"));
+}
+
 pub(crate) fn closed_by_itself() {
     // SAFETY: sets a number.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };

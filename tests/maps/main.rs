@@ -54,6 +54,9 @@ fn main() {
         ("not dumpable", dumpable::not_dumpable),
         ("ids change meanwhile", dumpable::ids_change_meanwhile),
         ("ids change in another thread", dumpable::ids_change_in_another_thread),
+        ("exec closes the memory", dumpable::exec_closes_the_memory),
+        ("exec closes a new user namespace", dumpable::exec_closes_a_new_user_namespace),
+        ("exec with few capabilities", dumpable::exec_with_few_capabilities),
         ("closed by itself", dumpable::closed_by_itself),
         ("no new privileges", dumpable::no_new_privileges),
         ("not dumpable, threads", dumpable::not_dumpable_threads),
@@ -108,6 +111,14 @@ fn main() {
         }),
         test_with("caller_is_not_dumpable", HELPERS, || as_root("not dumpable")),
         test_with("callers_are_not_dumpable", HELPERS, || as_root("not dumpable, threads")),
+        test_with("exec_closes_the_memory", USERNS, || in_own_process("exec closes the memory")),
+        test_with("exec_closes_a_new_user_namespace", USERNS, || {
+            in_own_process("exec closes a new user namespace");
+        }),
+        test_with("exec_with_few_capabilities", HELPERS, || {
+            let options = &["--inh-caps=+net_admin", "--ambient-caps=+net_admin"];
+            World { options, ..World::default() }.run("exec with few capabilities");
+        }),
         test_with("ids_change_while_the_memory_is_closed", ROOT, || {
             in_own_process("ids change meanwhile");
         }),

@@ -13,7 +13,7 @@ use super::Command;
 use crate::diagnose::{Mapped, Setgroups};
 use crate::error::{Cause, Error, Result, Step};
 use crate::subid::{self, User};
-use crate::sys::id_map::{DENY, Inside, Map, Text};
+use crate::sys::id_map::{DENY, Inside, Map, Text, open};
 use crate::{IdRange, Namespaces, diagnose, id_map, sys};
 
 /// The most lines of a map that a message shows.
@@ -443,5 +443,10 @@ impl MapFiles {
             gid_map: file("gid_map")?,
             setgroups: file("setgroups")?,
         })
+    }
+
+    /// Whether the caller may open those of the process as it is now.
+    pub(super) fn can_be_opened(&self) -> bool {
+        [&self.uid_map, &self.gid_map, &self.setgroups].iter().all(|path| open(path).is_ok())
     }
 }
