@@ -124,7 +124,7 @@ impl Own {
 /// In the order of [`Interface::ALL`].
 pub(super) fn detect() -> Result<[Result<()>; Interface::ALL.len()]> {
     let own = Own::open();
-    // The first child of all tells whether there can be any.
+    // The first that is cloned as the crate does it tells whether there can be any.
     child(&mut [])?;
     let results = Interface::ALL.map(|interface| call(&own, interface));
     if let Some(error) =
@@ -149,9 +149,10 @@ pub(super) fn detect() -> Result<[Result<()>; Interface::ALL.len()]> {
 
 fn call(own: &Own, interface: Interface) -> Result<()> {
     let error = |errno: i32| Error::new(Step::Inspect).on(interface.to_string()).errno(errno);
-    let calls = own.calls(interface).map_err(|missing| {
+    let calls = own.calls(interface).map_err(|missing| match missing.raw_os_error() {
         // What it is called on is not to be had, which has the same reasons.
-        error(missing.raw_os_error().unwrap_or(libc::ENOSYS))
+        Some(libc::ENOSYS) | None if sys::deadly::kills_for_pidfd_open() => kills(interface),
+        errno => error(errno.unwrap_or(libc::ENOSYS)),
     })?;
     let mut ops: Vec<Op<'_>> = calls.into_iter().map(Op::Probe).collect();
     match sys::spawn::attempt(&mut ops, false) {
@@ -161,11 +162,14 @@ fn call(own: &Own, interface: Interface) -> Result<()> {
             Err(resources).at(|| Step::Inspect).map_err(|error| error.on(interface.to_string()))
         }
         // Nothing else ends whoever makes such a call.
-        Err(Failure::Died(..) | Failure::Help(())) => Err(Error::new(Step::Inspect)
-            .on(interface.to_string())
-            .caused_by(Cause::Seccomp)
-            .because("a seccomp filter on this process kills whoever calls it: allow it in the profile of the container")),
+        Err(Failure::Died(..) | Failure::Help(())) => Err(kills(interface)),
     }
+}
+
+fn kills(interface: Interface) -> Error {
+    Error::new(Step::Inspect).on(interface.to_string()).caused_by(Cause::Seccomp).because(
+        "a seccomp filter on this process kills whoever calls it: allow it in the profile of the container",
+    )
 }
 
 /// A child that does nothing else than this.

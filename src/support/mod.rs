@@ -10,8 +10,8 @@ use std::fmt;
 pub use self::interface::Interface;
 
 use self::kinds::Attempts;
-use crate::error::{Cause, Error, Result, Step};
-use crate::{NamespaceKind, Namespaces};
+use crate::error::{At as _, Cause, Error, Result, Step};
+use crate::{NamespaceKind, Namespaces, diagnose, sys};
 
 /// What this process and user can do here: which kinds of namespace can be created and entered, alone and with a user namespace,
 /// which kernel interfaces there are, and for each "no" the reason.
@@ -60,6 +60,14 @@ impl Support {
     /// Tries everything. It takes some 60 children and some tens of milliseconds, most of which go into the creation of namespaces.
     /// Who enters a time namespace needs a copy of the caller's memory, which adds to that for large callers.
     ///
+    /// # Filters that kill
+    /// A seccomp filter may end the whole process for a call that it does not know (`SECCOMP_RET_KILL_PROCESS`, systemd's default for
+    /// `SystemCallFilter=`). This survives: where there is a filter, it first has copies of the process make the two calls that the crate makes in the
+    /// calling process and that came late into the kernel, clone3(2) and pidfd_open(2), each of the memory's cost of fork(2). What kills
+    /// a copy is [`Cause::Seccomp`] here, and is not called any more: spawns of this process then use the older clone(2), and in this thread
+    /// pidfd_open(2) is taken to be missing. So who has to expect such a filter calls this first, in the thread that
+    /// spawns. Without that, the first spawn is the end of the process; as it is for libc's `posix_spawn` or std's `Command` where they use these calls.
+    ///
     /// What holds for the calling thread now may be otherwise for another one, with other capabilities, and later, when limits are
     /// reached.
     ///
@@ -73,6 +81,10 @@ impl Support {
     /// Nothing. Without `/proc` it works too: what needs that is then not to be had, with [`Cause::MissingProc`].
     pub fn detect() -> Result<Self> {
         children_are_free()?;
+        // Before anything that may be the end of this process.
+        sys::deadly::find()
+            .at(|| Step::Clone(Namespaces::empty()))
+            .map_err(|error| diagnose::creating(error, Namespaces::empty()))?;
         let interfaces = interface::detect()?;
         let kinds = kinds::detect()?;
         let mut support = Self { kinds, proc: Ok(()), interfaces };

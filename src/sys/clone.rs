@@ -23,6 +23,11 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 static CLONE3_MISSING: AtomicBool = AtomicBool::new(false);
 
+/// The older clone is made from now on, as where there is no clone3.
+pub(super) fn do_without_clone3() {
+    CLONE3_MISSING.store(true, Relaxed);
+}
+
 /// Whether system calls are made without libc, so that a child on the caller's memory never writes the `errno` of a thread
 /// that goes on meanwhile, or is gone.
 pub(crate) const WITHOUT_LIBC: bool = arch::HAS_CLONE3;

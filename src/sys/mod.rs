@@ -11,6 +11,7 @@ pub(crate) mod cgroup;
 pub(crate) mod child;
 pub(crate) mod clone;
 pub(crate) mod close_range;
+pub(crate) mod deadly;
 mod discard;
 pub(crate) mod fcntl;
 mod fork;

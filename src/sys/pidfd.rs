@@ -19,6 +19,9 @@ fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
 
 /// The process with this id in the caller's pid namespace.
 pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
+    if super::deadly::kills_for_pidfd_open() {
+        return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+    }
     // SAFETY: takes numbers.
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) })
 }

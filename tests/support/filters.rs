@@ -1,6 +1,6 @@
 //! Filters that answer in the kernel's place.
 
-use linux_namespaces::Interface;
+use linux_namespaces::{Interface, Support};
 
 use crate::device::*;
 use crate::{detected, refuses};
@@ -73,6 +73,67 @@ pub(crate) fn filter_of_mounts() {
     assert_eq!(error.cause(), Some(&Cause::Seccomp));
     assert_eq!(support.creatable_with_user(), ALL - Namespaces::MOUNT, "{support}");
     assert!(support.mounting_proc().is_err());
+}
+
+/// Who calls the crate for the first time under such a filter has this to ask: nothing else survives it.
+pub(crate) fn filter_that_kills_the_caller(calls: &[libc::c_long]) {
+    limit(libc::RLIMIT_CORE, 1);
+    filter(calls, libc::SECCOMP_RET_KILL_PROCESS);
+    let before = Traces::now();
+    let support = Support::detect().expect("it lives");
+    assert_eq!(Traces::now(), before, "left behind");
+    let kills = |interface: Interface| {
+        let error = support.calling(interface).expect_err("it is filtered");
+        assert_eq!(
+            (error.cause(), error.raw_os_error()),
+            (Some(&Cause::Seccomp), None),
+            "{support}"
+        );
+        assert!(error.to_string().contains("kills whoever calls"), "{error}");
+    };
+    let (clone3, pidfd) =
+        (calls.contains(&libc::SYS_clone3), calls.contains(&libc::SYS_pidfd_open));
+    if clone3 {
+        kills(Interface::Clone3);
+        kills(Interface::CloneIntoCgroup);
+    }
+    if pidfd {
+        kills(Interface::SetnsPidfd);
+        kills(Interface::PidfdNamespaces);
+    }
+    assert_eq!(support.has(Interface::Clone3), !clone3, "{support}");
+    assert_eq!(support.has(Interface::SetnsPidfd), !pidfd, "{support}");
+    assert!(support.has(Interface::CloseRange), "{support}");
+    // The rest is done without them, and from now on in this thread by all of the crate.
+    let alone = if is_root() { ALL } else { Namespaces::USER };
+    assert_eq!(support.creatable(), alone, "{support}");
+    assert_eq!(support.joinable(), alone, "{support}");
+    assert_eq!(support.creatable_with_user(), ALL, "{support}");
+    assert_eq!(support.joinable_with_user(), ALL, "{support}");
+    support.mounting_proc().expect("an unmasked /proc");
+    assert_eq!(crate::plain(&detected()), crate::plain(&support));
+    for set in [Namespaces::empty(), ALL] {
+        only_exec_fails(missing().namespaces(set));
+        only_exec_fails(&mut copied(changed(|command| command.namespaces(set))));
+    }
+    if pidfd {
+        let error = PidFd::open(std::process::id()).expect_err("it would be the end");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSYS), "{error}");
+    }
+}
+
+/// Another thread has no such filter, and is not to suffer from it.
+pub(crate) fn filter_that_kills_one_thread() {
+    limit(libc::RLIMIT_CORE, 1);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            filter(&[libc::SYS_pidfd_open], libc::SECCOMP_RET_KILL_PROCESS);
+            Support::detect().expect("it lives").has(Interface::SetnsPidfd)
+        });
+        assert!(!other.join().expect("no panic"));
+    });
+    PidFd::open(std::process::id()).expect("nobody has forbidden it here");
+    assert!(detected().has(Interface::SetnsPidfd));
 }
 
 /// As systemd's `SystemCallFilter=`: it is the child that dies, and that is an answer.

@@ -36,6 +36,16 @@ fn main() {
         ("filter of a container", filters::filter_of_a_container),
         ("filter of mounts", filters::filter_of_mounts),
         ("filter that kills", filters::filter_that_kills),
+        ("filter that kills for clone3", || {
+            filters::filter_that_kills_the_caller(&[libc::SYS_clone3]);
+        }),
+        ("filter that kills for pidfd_open", || {
+            filters::filter_that_kills_the_caller(&[libc::SYS_pidfd_open]);
+        }),
+        ("filter that kills for both", || {
+            filters::filter_that_kills_the_caller(&[libc::SYS_clone3, libc::SYS_pidfd_open]);
+        }),
+        ("filter that kills one thread", filters::filter_that_kills_one_thread),
         ("closed streams", callers::closed_streams),
         ("closed to others", callers::closed_to_others),
         ("half powerless", callers::half_powerless),
@@ -75,6 +85,16 @@ fn main() {
         test_with("filter_of_a_container", USERNS, || in_own_process("filter of a container")),
         test_with("filter_of_mounts", USERNS, || in_own_process("filter of mounts")),
         test_with("filter_that_kills", USERNS, || in_own_process("filter that kills")),
+        test_with("filter_that_kills_for_clone3", USERNS, || {
+            in_own_process("filter that kills for clone3");
+        }),
+        test_with("filter_that_kills_for_pidfd_open", USERNS, || {
+            in_own_process("filter that kills for pidfd_open");
+        }),
+        test_with("filter_that_kills_for_both", USERNS, || {
+            in_own_process("filter that kills for both");
+        }),
+        test("filter_that_kills_one_thread", || in_own_process("filter that kills one thread")),
         test_with("closed_streams", USERNS, || in_own_process("closed streams")),
         test_with("closed_to_others", USERNS, || in_own_process("closed to others")),
         test_with("half_powerless", &[Need::Root, Need::UserNamespaces], || {
