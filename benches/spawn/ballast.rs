@@ -50,9 +50,12 @@ impl Threads {
     pub(crate) fn new(count: usize) -> Self {
         let thread = |_| {
             let (stop, stopped) = mpsc::channel::<()>();
-            (stop, std::thread::spawn(move || {
-                let _ = stopped.recv();
-            }))
+            (
+                stop,
+                std::thread::spawn(move || {
+                    let _ = stopped.recv();
+                }),
+            )
         };
         Self((0..count).map(thread).collect())
     }

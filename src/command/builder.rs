@@ -9,6 +9,7 @@ use std::process::{ExitStatus, Output};
 
 use super::credentials::Credentials;
 use super::environment::Environment;
+use super::invocation::Kept;
 use super::join::Join;
 use super::{Child, Stdio, clock, exec, hook, maps, mount, spawn, stdio};
 use crate::error::{Error, Result};
@@ -73,6 +74,7 @@ pub struct Command {
     pub(super) fds: Vec<(RawFd, OwnedFd)>,
     pub(super) inherit_fds: bool,
     pub(super) life: super::life::Life,
+    pub(super) kept: Kept,
 }
 
 impl Command {
@@ -142,11 +144,13 @@ impl Command {
             fds: Vec::new(),
             inherit_fds: false,
             life: super::life::Life::default(),
+            kept: Kept::default(),
         }
     }
 
     /// Adds one argument. It is passed as it is: there is no shell.
     pub fn arg(&mut self, a: impl AsRef<OsStr>) -> &mut Self {
+        self.kept.forget();
         self.args.push(a.as_ref().to_owned());
         self
     }
@@ -157,18 +161,21 @@ impl Command {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
+        self.kept.forget();
         self.args.extend(a.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// What the program sees as its own name, `argv[0]`, in place of the program as given to [`new`](Self::new).
     pub fn arg0(&mut self, a: impl AsRef<OsStr>) -> &mut Self {
+        self.kept.forget();
         self.arg0 = Some(a.as_ref().to_owned());
         self
     }
 
     /// Sets a variable of the program's environment.
     pub fn env(&mut self, k: impl AsRef<OsStr>, v: impl AsRef<OsStr>) -> &mut Self {
+        self.kept.forget();
         self.environment.set(k.as_ref(), v.as_ref());
         self
     }
@@ -180,6 +187,7 @@ impl Command {
         K: AsRef<OsStr>,
         V: AsRef<OsStr>,
     {
+        self.kept.forget();
         for (key, value) in v {
             self.environment.set(key.as_ref(), value.as_ref());
         }
@@ -188,12 +196,14 @@ impl Command {
 
     /// Does not pass on a variable, whether it was set here or is the caller's.
     pub fn env_remove(&mut self, k: impl AsRef<OsStr>) -> &mut Self {
+        self.kept.forget();
         self.environment.remove(k.as_ref());
         self
     }
 
     /// Passes on nothing of the caller's environment, and forgets what was set so far.
     pub fn env_clear(&mut self) -> &mut Self {
+        self.kept.forget();
         self.environment.clear();
         self
     }

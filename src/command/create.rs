@@ -27,7 +27,7 @@ pub(crate) fn create(
     }
     validate::validate(&command)?;
     next_child_is_no_first_process(kind.flag())?;
-    let supplies = Supplies::get(&command, &Default::INHERIT, true, Way::AtOnce)?;
+    let supplies = Supplies::get(&command, &Default::INHERIT, true, Way::AtOnce, false)?;
     let materials = supplies.materials(&command);
     let created =
         spawn::carry_out(&materials, materials.creation(kind), materials.closes_memory(), Now);

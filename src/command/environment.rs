@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 
 /// Where execvp(3) looks when there is no `PATH`.
 pub(super) const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -42,23 +42,25 @@ impl Environment {
         self.cleared || !self.changes.is_empty()
     }
 
-    /// `KEY=value` for each variable. They are copied under std's lock, even if all are the caller's: another thread may change its environment
-    /// while the child execs.
-    pub(super) fn entries(&self) -> Vec<Vec<u8>> {
-        if !self.is_changed() {
-            return env::vars_os().map(entry).collect();
+    /// Whether any of the caller's variables may be among them.
+    pub(super) fn takes_callers(&self) -> bool {
+        !self.cleared
+    }
+
+    /// `KEY=value` for each variable, where these are the caller's.
+    pub(super) fn entries(&self, callers: &[(OsString, OsString)]) -> Vec<Vec<u8>> {
+        if self.changes.is_empty() {
+            return callers.iter().map(|(key, value)| entry(key, value)).collect();
         }
-        let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
-        if !self.cleared {
-            all.extend(env::vars_os());
-        }
+        let mut all: BTreeMap<&OsStr, &OsStr> =
+            callers.iter().map(|(key, value)| (key.as_os_str(), value.as_os_str())).collect();
         for (key, value) in &self.changes {
             match value {
-                Some(value) => all.insert(key.clone(), value.clone()),
-                None => all.remove(key),
+                Some(value) => all.insert(key, value),
+                None => all.remove(key.as_os_str()),
             };
         }
-        all.into_iter().map(entry).collect()
+        all.into_iter().map(|(key, value)| entry(key, value)).collect()
     }
 
     /// Where programs are looked for.
@@ -72,9 +74,6 @@ impl Environment {
     }
 }
 
-fn entry((key, value): (OsString, OsString)) -> Vec<u8> {
-    let mut entry = key.into_vec();
-    entry.push(b'=');
-    entry.extend_from_slice(value.as_bytes());
-    entry
+fn entry(key: &OsStr, value: &OsStr) -> Vec<u8> {
+    [key.as_bytes(), b"=", value.as_bytes()].concat()
 }

@@ -41,7 +41,7 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
         threads::is_single();
     }
     // Maps are written by a process that has not entered anything: see `validate_exec`.
-    let supplies = Supplies::get(command, &Default::INHERIT, false, way)?;
+    let supplies = Supplies::get(command, &Default::INHERIT, false, way, false)?;
     let materials = supplies.materials(command);
     if let Some(error) = materials.joins.moves_other_threads().filter(|_| !threads::is_single()) {
         return Err(error.errno(libc::EINVAL).caused_by(Cause::Threads));

@@ -242,7 +242,7 @@ impl Materials<'_> {
             return Vec::new();
         }
         let base = self.command.get_current_dir().unwrap_or(Path::new(""));
-        self.prepared.paths().map(|candidate| base.join(candidate)).collect()
+        self.prepared.invocation.paths().map(|candidate| base.join(candidate)).collect()
     }
 }
 

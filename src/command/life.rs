@@ -158,7 +158,7 @@ impl Tail {
     pub(super) fn list(self, prepared: &Prepared) -> Vec<Op<'_>> {
         let Self { channel, caller, unblock, own_environment } = self;
         let unblock = unblock.then_some(Op::Unblock);
-        let exec = Op::Exec(prepared.exec(own_environment));
+        let exec = Op::Exec(prepared.invocation.exec(own_environment));
         [Op::Suspend { channel, caller }].into_iter().chain(unblock).chain([exec]).collect()
     }
 }
@@ -212,10 +212,13 @@ impl<'a> Materials<'a> {
     /// The caller goes on beside a suspended child. So its memory can be closed only if it does not need it open: if it may write map
     /// files that are root's, and look into processes that are closed.
     pub(super) fn suspends_a_copy(&self) -> bool {
+        if self.channel.is_none() {
+            return false;
+        }
         let needed = CAP_DAC_OVERRIDE | CAP_SYS_PTRACE;
         let can_stay_closed = sys::capabilities().effective & needed == needed;
         let shares = sys::clone::WITHOUT_LIBC && (can_stay_closed || !self.is_in_reach());
-        self.channel.is_some() && !shares
+        !shares
     }
 
     pub(super) fn parent_death(&self, ops: &mut Vec<Op<'a>>) {

@@ -13,6 +13,7 @@ mod exec;
 mod explain;
 mod hook;
 mod init;
+mod invocation;
 mod join;
 mod life;
 mod maps;

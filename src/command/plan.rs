@@ -1,119 +1,46 @@
 //! From the settings to a list of operations, with everything prepared that they refer to.
 #![forbid(unsafe_code)]
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::process;
 use std::sync::Arc;
 
 use super::descriptors::{gaps, moves};
 use super::hook::Code;
+use super::invocation::{Invocation, c_string};
 use super::join::{Joins, Way};
 use super::life::{Life, Tail};
 use super::maps::Maps;
 use super::stdio::{Default, Streams};
 use super::{Command, cgroup, dumpable, init, mount, validate};
-use crate::error::{At as _, Error, Result, Step};
-use crate::sys::child::{Addresses, Exec, Op};
+use crate::error::{At as _, Result, Step};
+use crate::sys::child::Op;
 use crate::sys::clone::{CLONE_CLEAR_SIGHAND, CLONE_NEWTIME, Spec};
 use crate::{Namespaces, sys};
 
 /// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
 pub(super) struct Prepared {
-    /// Where the program may be.
-    paths: Texts,
-    argv: Texts,
-    envp: Texts,
+    pub(super) invocation: Invocation,
     directory: Option<CString>,
-    hostname: Option<Vec<u8>>,
-    domainname: Option<Vec<u8>>,
     pub(super) maps: Option<Maps>,
     pub(super) clocks: Option<String>,
     pub(super) mounts: mount::Prepared,
 }
 
-/// Texts, and a list of their addresses that ends with null.
-struct Texts {
-    texts: Vec<CString>,
-    addresses: Addresses,
-}
-
-impl Texts {
-    fn new(texts: Vec<CString>) -> Self {
-        let addresses = Addresses::of(&texts);
-        Self { texts, addresses }
-    }
-
-    fn collect<'t>(texts: impl IntoIterator<Item = &'t OsStr>) -> Result<Self> {
-        texts.into_iter().map(c_string).collect::<Result<_>>().map(Self::new)
-    }
-}
-
-/// Text without NUL, which was checked.
-fn c_string(text: &OsStr) -> Result<CString> {
-    CString::new(text.as_bytes())
-        .map_err(|_| Error::invalid(format!("{text:?} has a NUL byte in it")))
-}
-
 impl Prepared {
-    pub(super) fn new(command: &Command, joined: Namespaces) -> Result<Self> {
-        let program = command.get_program();
-        let arg0 = command.arg0.as_deref().unwrap_or(program);
-        let entries = command.environment.entries();
-        let envp = Texts::collect(entries.iter().map(|entry| OsStr::from_bytes(entry)))?;
+    fn new(command: &Command, joined: Namespaces, later: bool) -> Result<Self> {
         let directory = command.directory.as_deref();
         Ok(Self {
-            paths: Texts::new(candidates(program, &command.environment.path())?),
-            argv: Texts::collect(std::iter::once(arg0).chain(command.get_args()))?,
-            envp,
+            invocation: Invocation::new(command, later)?,
             directory: directory.map(|directory| c_string(directory.as_os_str())).transpose()?,
-            hostname: command.hostname.as_deref().map(|name| name.as_bytes().to_vec()),
-            domainname: command.domainname.as_deref().map(|name| name.as_bytes().to_vec()),
             maps: Maps::new(command, joined)?,
             clocks: command.clocks.text(),
             mounts: command.mounts.prepare(command.namespaces)?,
         })
     }
-
-    /// Where the program may be, in the order in which it is looked for.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.paths.texts.iter().map(|path| Path::new(OsStr::from_bytes(path.to_bytes())))
-    }
-
-    /// After hooks it is the environment as they left it, unless the command has one of its own.
-    pub(super) fn exec(&self, own_environment: bool) -> Exec<'_> {
-        let paths =
-            self.paths.addresses.as_slice().get(..self.paths.texts.len()).unwrap_or_default();
-        let envp = own_environment.then_some(self.envp.addresses.as_slice());
-        Exec { paths, argv: self.argv.addresses.as_slice(), envp }
-    }
-}
-
-/// The longest name of a file.
-const NAME_MAX: usize = 255;
-
-/// Where execvp(3) would look: the program as it is if it has a slash, or else in every directory of `path`, of
-/// which an empty one is the working directory.
-fn candidates(program: &OsStr, path: &OsStr) -> Result<Vec<CString>> {
-    let name = program.as_bytes();
-    // A name too long for any directory is not looked for either.
-    if name.contains(&b'/') || name.is_empty() || name.len() > NAME_MAX {
-        return Ok(vec![c_string(program)?]);
-    }
-    let directories = path.as_bytes().split(|byte| *byte == b':');
-    directories
-        .map(|directory| {
-            let mut full = directory.to_vec();
-            if !full.is_empty() {
-                full.push(b'/');
-            }
-            full.extend_from_slice(name);
-            c_string(OsStr::from_bytes(&full))
-        })
-        .collect()
 }
 
 /// What is looked up, opened and prepared for one spawn or exec.
@@ -132,17 +59,18 @@ pub(super) struct Supplies {
 }
 
 impl Supplies {
-    /// `maps_inside`: whoever writes id maps has entered what is to be entered.
+    /// `maps_inside`: whoever writes id maps has entered what is to be entered. `later`: the caller goes on before the exec.
     pub(super) fn get(
         command: &Command,
         default: &Default,
         maps_inside: bool,
         way: Way,
+        later: bool,
     ) -> Result<Self> {
         let joins = Joins::resolve(&command.joins, way)?;
         validate::settings_have_namespaces(command, joins.kinds)?;
         let joined = if maps_inside { joins.kinds } else { Namespaces::empty() };
-        let prepared = Prepared::new(command, joined)?;
+        let prepared = Prepared::new(command, joined, later)?;
         let streams = Streams::open(command, default)?;
         let numbers = numbers(command, &streams);
         let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
@@ -356,7 +284,9 @@ impl<'a> Materials<'a> {
             ops.push(Op::Unblock);
         }
         if has_function && self.command.environment.is_changed() {
-            ops.push(Op::Environment(self.prepared.envp.addresses.as_slice().as_ptr()));
+            if let Some(addresses) = self.prepared.invocation.addresses() {
+                ops.push(Op::Environment(addresses.as_slice().as_ptr()));
+            }
         }
         let without_hooks = code.hooks.is_empty();
         for hook in &mut code.hooks {
@@ -445,11 +375,11 @@ impl<'a> Materials<'a> {
         if !command.life.init {
             self.session(ops);
         }
-        if let Some(name) = &self.prepared.hostname {
-            ops.push(Op::Hostname(name));
+        if let Some(name) = &command.hostname {
+            ops.push(Op::Hostname(name.as_bytes()));
         }
-        if let Some(name) = &self.prepared.domainname {
-            ops.push(Op::Domainname(name));
+        if let Some(name) = &command.domainname {
+            ops.push(Op::Domainname(name.as_bytes()));
         }
         if command.loopback.unwrap_or(created.contains(Namespaces::NET)) {
             ops.push(Op::Loopback);
@@ -465,7 +395,7 @@ impl<'a> Materials<'a> {
     }
 
     pub(super) fn exec(&self, without_hooks: bool) -> Op<'a> {
-        Op::Exec(self.prepared.exec(self.own_environment(without_hooks)))
+        Op::Exec(self.prepared.invocation.exec(self.own_environment(without_hooks)))
     }
 
     fn own_environment(&self, without_hooks: bool) -> bool {
@@ -523,9 +453,12 @@ pub(super) struct List<'a> {
     awake: bool,
 }
 
+/// More operations than most spawns have.
+const USUAL: usize = 24;
+
 impl List<'_> {
     pub(super) fn new(awake: bool) -> Self {
-        Self { first: None, ops: Vec::new(), awake }
+        Self { first: None, ops: Vec::with_capacity(USUAL), awake }
     }
 
     pub(super) fn process(&mut self, spec: Spec) {
@@ -547,21 +480,4 @@ pub(super) enum Closing {
     Others,
     /// Open for hooks.
     OthersAtExec,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_are_looked_for_as_execvp_does() {
-        let look = |program: &str, path: &str| {
-            let found = candidates(program.as_ref(), path.as_ref()).unwrap();
-            found.into_iter().map(|path| path.into_string().unwrap()).collect::<Vec<_>>()
-        };
-        assert_eq!(look("ls", "/bin:/usr/bin"), ["/bin/ls", "/usr/bin/ls"]);
-        assert_eq!(look("ls", ":/bin:"), ["ls", "/bin/ls", "ls"]);
-        assert_eq!(look("./ls", "/bin"), ["./ls"]);
-        assert_eq!(look("", "/bin"), [""]);
-    }
 }

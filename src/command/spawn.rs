@@ -48,7 +48,7 @@ pub(super) fn with_code<T>(
 
 fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<Child> {
     let (supplies, program, keeper) = either_way(code, |code, way| {
-        let supplies = Supplies::get(command, default, true, way)?;
+        let supplies = Supplies::get(command, default, true, way, false)?;
         let materials = supplies.materials(command);
         let ((program, _), keeper) = as_parent(
             command,

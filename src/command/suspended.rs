@@ -97,7 +97,7 @@ impl Command {
 
 fn suspend(command: &Command, code: &mut Code<'_>) -> Result<Suspended> {
     let (supplies, process, held, late, keeper) = spawn::either_way(code, |code, way| {
-        let mut supplies = Supplies::get(command, &stdio::Default::INHERIT, true, way)?;
+        let mut supplies = Supplies::get(command, &stdio::Default::INHERIT, true, way, true)?;
         let no_channel = |error: Error| error.on("(a pipe to resume it by)");
         supplies.watch_caller().at(|| Step::Wait).map_err(no_channel)?;
         let channel = Channel::open(&supplies.numbers).at(|| Step::Wait).map_err(no_channel)?;

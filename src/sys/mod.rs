@@ -44,6 +44,7 @@ pub(crate) mod sched;
 pub(crate) mod setns;
 pub(crate) mod shared;
 pub(crate) mod signal;
+pub(crate) mod single_threaded;
 pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod stack;
