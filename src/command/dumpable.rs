@@ -86,7 +86,7 @@ pub(super) fn is_a_copy() {
 }
 
 /// Who this is, other than any process that it was copied from.
-fn own() -> (u32, u32) {
+pub(super) fn own() -> (u32, u32) {
     (process::id(), COPIES.load(SeqCst))
 }
 
@@ -159,8 +159,17 @@ impl Dumpable {
 }
 
 /// Waits until a program has memory of its own: exec wakes its caller a moment before, and one that may trace the program could
-/// then reach through it what it may not reach in the caller. Without /proc nobody can tell, nor reach it that way.
-pub(super) fn wait_for_exec(process: u32) {
+/// then reach through it what it may not reach in the caller. `child` is its id, if it is known, and `number` that in /proc, where it
+/// is looked for if need be. Without /proc nobody can tell, nor reach it that way.
+pub(super) fn wait_for_exec(child: Option<i32>, number: impl FnOnce() -> Option<u32>) {
+    for _ in 0..3 {
+        match child.and_then(sys::setpgid::has_executed) {
+            Some(true) => return,
+            Some(false) => thread::yield_now(),
+            None => break,
+        }
+    }
+    let Some(process) = number() else { return };
     let stat = format!("/proc/{process}/stat");
     let start = Instant::now();
     while fs::read_to_string(&stat).is_ok_and(|stat| threads::has_first_memory(&stat))
@@ -256,9 +265,7 @@ impl State {
         }
         // 2 cannot be set, and is what the kernel itself clears it to where that is configured.
         if let (0, Some(before @ 0..=1)) = (self.clearing + self.held, self.before) {
-            if sys::prctl::dumpable() != Some(before) {
-                sys::prctl::set_dumpable(before);
-            }
+            sys::prctl::set_dumpable(before);
         }
     }
 }

@@ -81,7 +81,7 @@ impl Materials<'_> {
             Op::AwaitMaps { .. } => diagnose::calling(awaiting_maps().errno(errno)),
             Op::ParentDeathSignal { .. }
             | Op::NoNewPrivs
-            | Op::Dispositions
+            | Op::Dispositions { .. }
             | Op::Unblock => diagnose::calling(error),
             Op::ProcessGroup(_) if errno == libc::EPERM => {
                 error.because("there is no such process group in the session of the caller")
@@ -182,7 +182,9 @@ impl Materials<'_> {
             Op::Uid(uid) => Error::new(Step::Uid).on(uid.to_string()),
             Op::Capabilities(change) => self.changing_capabilities(*change),
             Op::NoNewPrivs => Error::new(Step::NoNewPrivs),
-            Op::Dispositions | Op::Unblock => Error::new(Step::Signal).on("dispositions and mask"),
+            Op::Dispositions { .. } | Op::Unblock => {
+                Error::new(Step::Signal).on("dispositions and mask")
+            }
             Op::PreExec(_) => Error::new(Step::PreExec),
             Op::Exec(_) => Error::new(Step::Exec(command.get_program().into())),
         }

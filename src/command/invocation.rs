@@ -6,12 +6,14 @@ use std::env;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Command;
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::sys::child::{Addresses, Exec};
+use crate::sys::signal::Signals;
 
 /// Texts, and a list of their addresses that ends with null.
 #[derive(Debug)]
@@ -45,12 +47,35 @@ pub(super) struct Kept(Mutex<Parts>);
 struct Parts {
     program: Option<Arc<Program>>,
     environment: Option<Arc<Environment>>,
+    ignored: Option<(Instant, Signals)>,
 }
+
+/// How long it counts which signals were ignored.
+const JUST_NOW: Duration = Duration::from_millis(10);
 
 impl Kept {
     /// The program, its arguments or its environment are others now.
     pub(super) fn forget(&mut self) {
-        *self.0.get_mut().unwrap_or_else(PoisonError::into_inner) = Parts::default();
+        let parts = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        (parts.program, parts.environment) = (None, None);
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The signals that the caller may ignore. Each takes a system call to ask, so they were asked for the time before, if that was just now, but
+    /// for those that programs switch.
+    pub(super) fn ignored(&self) -> Signals {
+        match self.parts().ignored {
+            Some((when, found)) if when.elapsed() < JUST_NOW => found | Signals::SWITCHED,
+            _ => Signals::ALL,
+        }
+    }
+
+    /// All of them were asked for.
+    pub(super) fn found_ignored(&self, found: Signals) {
+        self.parts().ignored = Some((Instant::now(), found));
     }
 }
 
@@ -82,7 +107,8 @@ pub(super) struct Invocation {
 impl Invocation {
     /// `later`: the caller goes on before it is executed.
     pub(super) fn new(command: &Command, later: bool) -> Result<Self> {
-        let mut kept = command.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = command.kept.parts();
+        let kept = &mut *kept;
         Ok(Self {
             program: program(command, &mut kept.program)?,
             environment: environment(command, later, &mut kept.environment)?,

@@ -198,7 +198,7 @@ impl<'a> Materials<'a> {
     /// Whether others than those who could look into the caller could look into the child.
     pub(super) fn is_in_reach(&self) -> bool {
         let created = self.command.namespaces.contains(Namespaces::USER);
-        (created && sys::capabilities().permitted != 0) || self.is_in_others_reach()
+        (created && self.capabilities().permitted != 0) || self.is_in_others_reach()
     }
 
     /// The same, and they are not of the caller's user.
@@ -216,7 +216,7 @@ impl<'a> Materials<'a> {
             return false;
         }
         let needed = CAP_DAC_OVERRIDE | CAP_SYS_PTRACE;
-        let can_stay_closed = sys::capabilities().effective & needed == needed;
+        let can_stay_closed = self.capabilities().effective & needed == needed;
         let shares = sys::clone::WITHOUT_LIBC && (can_stay_closed || !self.is_in_reach());
         !shares
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::descriptors::{gaps, moves};
 use super::hook::Code;
@@ -19,6 +19,7 @@ use super::{Command, cgroup, dumpable, init, mount, validate};
 use crate::error::{At as _, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::clone::{CLONE_CLEAR_SIGHAND, CLONE_NEWTIME, Spec};
+use crate::sys::signal::Signals;
 use crate::{Namespaces, sys};
 
 /// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
@@ -104,6 +105,8 @@ impl Supplies {
             streams: &self.streams,
             numbers: &self.numbers,
             caller: self.caller.as_ref().map(AsRawFd::as_raw_fd),
+            ignored: Signals::ALL,
+            capabilities: OnceLock::new(),
             cgroup: self.cgroup.as_ref(),
             channel: None,
             unneeded: &self.unneeded,
@@ -119,6 +122,10 @@ pub(super) struct Materials<'a> {
     streams: &'a Streams,
     pub(super) numbers: &'a [RawFd],
     pub(super) caller: Option<RawFd>,
+    /// The signals that the caller may ignore.
+    pub(super) ignored: Signals,
+    /// The caller's, once they were asked for.
+    capabilities: OnceLock<sys::Capabilities>,
     pub(super) cgroup: Option<&'a cgroup::Prepared>,
     /// The child's end of its channel, and the caller's, for a child that is to be suspended.
     pub(super) channel: Option<(RawFd, RawFd)>,
@@ -273,7 +280,7 @@ impl<'a> Materials<'a> {
         let guard = !program_in_copy && self.command.credentials.exposes_memory();
         self.credentials(&mut ops, guard);
         self.parent_death(&mut ops);
-        ops.push(Op::Dispositions);
+        ops.push(Op::Dispositions { ignored: self.ignored });
         if init {
             ops.push(self.init(has_function));
             self.session(&mut ops);
@@ -333,10 +340,15 @@ impl<'a> Materials<'a> {
         Plan { first, ops, clears_dumpable, executes, tail, stays_closed }
     }
 
+    /// Of the calling thread, asked for once in a spawn.
+    pub(super) fn capabilities(&self) -> sys::Capabilities {
+        *self.capabilities.get_or_init(sys::capabilities)
+    }
+
     /// Whether the caller's memory is closed to others of its user while the child, in a new user namespace, shares it.
     pub(super) fn closes_memory(&self) -> bool {
         self.command.namespaces.contains(Namespaces::USER)
-            && sys::capabilities().effective & CAP_DAC_OVERRIDE != 0
+            && self.capabilities().effective & CAP_DAC_OVERRIDE != 0
             // Whose files belong to root then; and its clocks are written by the child itself.
             && (self.prepared.clocks.is_none() || sys::process::effective_ids().0 == 0)
     }
@@ -357,7 +369,7 @@ impl<'a> Materials<'a> {
     /// Who has power but could not write the maps of a closed process gives it a copy.
     pub(super) fn gives_copy(&self) -> bool {
         let created = self.command.namespaces;
-        let has_power = created.contains(Namespaces::USER) && sys::capabilities().permitted != 0;
+        let has_power = created.contains(Namespaces::USER) && self.capabilities().permitted != 0;
         has_power && !self.closes_memory() && self.joins.kinds.is_empty()
     }
 

@@ -49,7 +49,8 @@ pub(super) fn with_code<T>(
 fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<Child> {
     let (supplies, program, keeper) = either_way(code, |code, way| {
         let supplies = Supplies::get(command, default, true, way, false)?;
-        let materials = supplies.materials(command);
+        let mut materials = supplies.materials(command);
+        materials.ignored = command.kept.ignored();
         let ((program, _), keeper) = as_parent(
             command,
             code,
@@ -59,6 +60,9 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
         )?;
         Ok((supplies, program, keeper))
     })?;
+    if let Some(ignored) = program.ignored {
+        command.kept.found_ignored(ignored);
+    }
     let pid = program.pid;
     let mut handle = Handle::new(program, 0, keeper, command.life.kill_on_drop);
     handle.pid = id(&handle.pidfd, pid, &supplies, command);
@@ -233,10 +237,8 @@ pub(super) fn carry_out<'a, S: Start>(
     let begun = result.map_err(|failure| materials.explain(&ops, failure))?;
     if let (Some(program), true) = (S::program(&begun), executes && (closed || clears_dumpable)) {
         let known = !materials.joins.numbers_differ(materials.command.namespaces);
-        let number = maps::number_in_proc(program.pidfd.as_fd(), known.then_some(program.pid));
-        if let Ok(number) = number {
-            dumpable::wait_for_exec(number);
-        }
+        let child = known.then_some(program.pid);
+        dumpable::wait_for_exec(child, || maps::number_in_proc(program.pidfd.as_fd(), child).ok());
     }
     let held = flag.filter(|_| stays_closed).and_then(Dumpable::hold);
     Ok((begun, held))

@@ -213,9 +213,10 @@ impl Suspended {
     pub fn resume(mut self) -> Result<Child> {
         let process = self.process.take().expect("this takes it, and `self` with it");
         let resumed = process.resume();
-        if let (Some(_), Ok(number)) = (&self.held, maps::number_in_proc(self.pidfd.as_fd(), None))
-        {
-            dumpable::wait_for_exec(number);
+        if self.held.is_some() {
+            let child = i32::try_from(self.pid).ok().filter(|pid| *pid > 0);
+            let number = || maps::number_in_proc(self.pidfd.as_fd(), None).ok();
+            dumpable::wait_for_exec(child, number);
         }
         // Either way nobody is on the caller's memory any more.
         self.held = None;

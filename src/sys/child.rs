@@ -22,6 +22,7 @@ use super::mount::mount;
 use super::mounting::Act;
 use super::probe::Probe;
 use super::shared::{Shared, state};
+use super::signal::Signals;
 use super::syscall::{Errno, syscall};
 use super::{close_range, futex, open_namespace, parent_death, prctl, suspend};
 use crate::NamespaceKind;
@@ -103,8 +104,8 @@ pub(crate) enum Op<'a> {
     NoNewPrivs,
     /// prctl(2): a signal when the parent has ended. `caller` is a pidfd of that.
     ParentDeathSignal { signal: c_int, caller: RawFd },
-    /// sigaction(2): every disposition the default.
-    Dispositions,
+    /// sigaction(2): every disposition the default; of the signals that may be ignored, where a clone3 has reset the handlers.
+    Dispositions { ignored: Signals },
     /// sigprocmask(2): no signal blocked. In a child only after [`Op::Dispositions`].
     Unblock,
     /// environ(7), for a function: a program gets its own from exec.
@@ -359,7 +360,7 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         Op::Capabilities(change) => change.make(),
         Op::NoNewPrivs => prctl::set_no_new_privs(),
         Op::ParentDeathSignal { signal, caller } => parent_death::arm(*signal, *caller, shared),
-        Op::Dispositions => default_dispositions(),
+        Op::Dispositions { ignored } => default_dispositions(*ignored, shared),
         Op::Unblock => super::signal::set_mask(&super::signal::EMPTY),
         Op::Environment(envp) => {
             set_environ(*envp);
@@ -487,6 +488,10 @@ fn monotonic_milliseconds() -> libc::c_long {
 /// Says that it waits, and sleeps until the caller has written the maps. Should the caller die, so does this process:
 /// nobody else would ever wake it, and it may hold the caller's memory.
 fn await_maps(caller: RawFd, shared: &Shared) -> Result<(), Errno> {
+    // Often they are written before this process has run at all.
+    if shared.state().load(SeqCst) == state::RELEASED {
+        return Ok(());
+    }
     prctl::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize)?;
     // It may have died before it could be noticed. Its parent id says nothing in a new pid namespace; the pidfd does.
     if super::poll::is_readable_now(caller)? {
@@ -531,16 +536,13 @@ pub(super) fn loopback() -> Result<(), Errno> {
     done(result)
 }
 
-/// Not only the handlers, which would run on the caller's memory, but what is ignored too, which exec would keep.
-fn default_dispositions() -> Result<(), Errno> {
-    const LAST: usize = 64;
-    // All zero is the kernel's `sigaction` for SIG_DFL on every architecture, whatever its layout.
-    let default = [0usize; 8];
-    for signal in 1..=LAST {
-        if signal != libc::SIGKILL as usize && signal != libc::SIGSTOP as usize {
-            let action = default.as_ptr().expose_provenance();
-            call(libc::SYS_rt_sigaction, [signal, action, 0, super::signal::SET_SIZE, 0, 0])?;
-        }
+/// Not only the handlers, which would run on the caller's memory, but what is ignored too, which exec would keep. The former were reset by the
+/// clone, if that was clone3.
+fn default_dispositions(ignored: Signals, shared: &Shared) -> Result<(), Errno> {
+    let wanted = if shared.legacy.load(SeqCst) == 0 { ignored } else { Signals::ALL };
+    let found = super::signal::reset(wanted)?;
+    if wanted == Signals::ALL {
+        shared.set_ignored(found);
     }
     Ok(())
 }

@@ -42,6 +42,7 @@ pub(crate) mod process;
 pub(crate) mod readlink;
 pub(crate) mod sched;
 pub(crate) mod setns;
+pub(crate) mod setpgid;
 pub(crate) mod shared;
 pub(crate) mod signal;
 pub(crate) mod single_threaded;
@@ -57,4 +58,4 @@ pub(crate) mod timens;
 pub(crate) mod unshare;
 pub(crate) mod wait;
 
-pub(crate) use capget::{bounding_set, capabilities};
+pub(crate) use capget::{Capabilities, bounding_set, capabilities};

@@ -9,6 +9,7 @@ use std::process::ExitStatus;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
 
+use super::signal::Signals;
 use super::syscall::Errno;
 
 /// The most processes that one spawn clones, the program's own included, be it behind an init.
@@ -51,6 +52,9 @@ pub(crate) struct Shared {
     opened: AtomicI32,
     /// The last clone was made without clone3: the child does itself what that call would have done.
     pub(super) legacy: AtomicU32,
+    /// The signals that a child has found to be ignored, 1 to 32, and 33 to 64; and whether it has asked for all.
+    ignored: [AtomicU32; 2],
+    asked: AtomicU32,
     /// How the program of an init ended, as wait(2) has it, and whether it has.
     ended: AtomicU32,
     status: AtomicI32,
@@ -72,6 +76,7 @@ impl Shared {
         self.errno.store(0, SeqCst);
         self.opened.store(-1, SeqCst);
         self.legacy.store(0, SeqCst);
+        self.asked.store(0, SeqCst);
         self.ended.store(0, SeqCst);
         self.status.store(0, SeqCst);
     }
@@ -95,6 +100,18 @@ impl Shared {
         let exists = self.legacy.load(SeqCst) != 0
             || self.pid(last).is_some_and(|pid| pid.load(SeqCst) != 0);
         Some(self.pidfd.load(SeqCst)).filter(|fd| exists && *fd >= 0)
+    }
+
+    /// By a child that has asked for all signals.
+    pub(super) fn set_ignored(&self, signals: Signals) {
+        self.ignored[0].store(signals.0 as u32, SeqCst);
+        self.ignored[1].store((signals.0 >> 32) as u32, SeqCst);
+        self.asked.store(1, SeqCst);
+    }
+
+    pub(crate) fn ignored(&self) -> Option<Signals> {
+        let [low, high] = [0, 1].map(|half| u64::from(self.ignored[half].load(SeqCst)));
+        (self.asked.load(SeqCst) != 0).then_some(Signals(low | high << 32))
     }
 
     pub(super) fn set_opened(&self, fd: i32) {

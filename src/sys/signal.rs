@@ -16,6 +16,39 @@ pub(super) const SET_SIZE: usize = size_of::<Set>();
 pub(super) const EMPTY: Set = [0; SET_SIZE / 8];
 pub(super) const ALL: Set = [u64::MAX; SET_SIZE / 8];
 
+/// Some of the signals 1 to 64, one bit each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Signals(pub(crate) u64);
+
+impl Signals {
+    pub(crate) const ALL: Self = Self(u64::MAX);
+    /// What programs ignore around a spawn, as system(3) does, and stop to ignore after it.
+    pub(crate) const SWITCHED: Self = Self(
+        bit(libc::SIGHUP)
+            | bit(libc::SIGINT)
+            | bit(libc::SIGQUIT)
+            | bit(libc::SIGPIPE)
+            | bit(libc::SIGTERM)
+            | bit(libc::SIGCHLD),
+    );
+
+    pub(super) fn contains(self, signal: c_int) -> bool {
+        self.0 & bit(signal) != 0
+    }
+}
+
+impl std::ops::BitOr for Signals {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+const fn bit(signal: c_int) -> u64 {
+    1 << (signal - 1)
+}
+
 /// May run between clone and exec.
 pub(super) fn set_mask(set: &Set) -> Result<(), Errno> {
     exchange_mask(set, 0)
@@ -35,6 +68,26 @@ fn exchange_mask(set: &Set, old: usize) -> Result<(), Errno> {
 
 /// sigaction(2), as the kernel has it: room for the largest of the architectures. All zero is the default.
 pub(super) type Action = [usize; 8];
+
+/// Where the handler is in it.
+#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
+const HANDLER: usize = 0;
+#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
+const HANDLER: usize = 1;
+
+/// Has each of these signals taken by default, and gives those that were ignored. May run between clone and exec.
+pub(super) fn reset(signals: Signals) -> Result<Signals, Errno> {
+    let mut ignored = 0;
+    for signal in 1..=64 {
+        if signals.contains(signal) && signal != libc::SIGKILL && signal != libc::SIGSTOP {
+            let before = exchange_action(signal, &[0; 8])?;
+            if before[HANDLER] == libc::SIG_IGN {
+                ignored |= bit(signal);
+            }
+        }
+    }
+    Ok(Signals(ignored))
+}
 
 /// Sets how a signal is taken, and gives how it was. May run between clone and exec.
 pub(super) fn exchange_action(signal: c_int, action: &Action) -> Result<Action, Errno> {

@@ -14,7 +14,7 @@ use std::{io, mem};
 use super::child::{Op, Rest, replay_here, start};
 use super::clone::{CLONE_CLEAR_SIGHAND, Spec};
 use super::shared::{PROCESSES, Shared, SharedPage, state};
-use super::signal::{Blocked, Ignored};
+use super::signal::{Blocked, Ignored, Signals};
 use super::stack::Stack;
 use super::syscall::Errno;
 use super::{futex, pidfd, process, wait};
@@ -27,6 +27,8 @@ pub(crate) struct Program {
     pub(crate) pid: i32,
     /// What [`Op::OpenNamespace`] has opened.
     pub(crate) opened: Option<OwnedFd>,
+    /// The signals that it was found to ignore, if all were looked at.
+    pub(crate) ignored: Option<Signals>,
     /// Where an init tells how the program has ended.
     pub(crate) told: Option<SharedPage>,
 }
@@ -321,11 +323,12 @@ impl Family {
         let result = self.outcome(arrival, seen, ended_badly);
         // Only now nobody opens it any more.
         let opened = self.take_opened();
+        let ignored = self.shared().ignored();
         for stack in self.stacks.drain(..) {
             stack.give_back();
         }
         let told = self.page.filter(|_| self.init);
-        result.map(|(pidfd, pid)| Program { pidfd, pid, opened, told })
+        result.map(|(pidfd, pid)| Program { pidfd, pid, opened, ignored, told })
     }
 
     fn take_opened(&self) -> Option<OwnedFd> {

@@ -28,7 +28,7 @@ impl Kind {
         }
     }
 
-    fn file(self) -> &'static str {
+    pub(super) fn file(self) -> &'static str {
         match self {
             Self::User => "uid_map",
             Self::Group => "gid_map",

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::CStr;
+use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::{fs, process};
 
@@ -27,16 +28,17 @@ impl Maps {
         flag: &Dumpable,
     ) -> Result<()> {
         let number = number_in_proc(child, pid)?;
-        let files = MapFiles::of(number)?;
+        let files = ProcFiles(number);
         if self.setgroups == Some(false) {
-            write(&files.setgroups, DENY, flag)
+            files
+                .write(SETGROUPS, DENY, flag)
                 .map_err(|errno| self.failed(Step::Setgroups, errno, false))?;
         }
-        for (side, file) in [(&self.gid, &files.gid_map), (&self.uid, &files.uid_map)] {
+        for side in [&self.gid, &self.uid] {
             if side.is_empty() {
                 continue;
             }
-            match self.direct(side, file, &files.setgroups, flag) {
+            match self.direct(side, &files, flag) {
                 Ok(()) => {}
                 // With the capability, it is the ids that are not to be had, for a helper neither.
                 Err(Refusal(_, libc::EPERM)) if !side.own_only && !side.kind.capability().1 => {
@@ -53,19 +55,20 @@ impl Maps {
     fn direct(
         &self,
         side: &Side,
-        file: &CStr,
-        setgroups: &CStr,
+        files: &ProcFiles,
         flag: &Dumpable,
     ) -> std::result::Result<(), Refusal> {
         let failed = |errno| Refusal(side.kind.step(), errno);
-        let file = open_with(file, flag).map_err(failed)?;
+        let file = files.open(side.kind.file(), flag).map_err(failed)?;
         let text = side.text.as_bytes();
         match put(file.as_fd(), text) {
             Err(libc::EPERM)
                 if side.kind == Kind::Group && side.own_only && self.setgroups.is_none() =>
             {
                 // The kernel demands it, so it is done: for nothing else is it given up.
-                write(setgroups, DENY, flag).map_err(|errno| Refusal(Step::Setgroups, errno))?;
+                files
+                    .write(SETGROUPS, DENY, flag)
+                    .map_err(|errno| Refusal(Step::Setgroups, errno))?;
                 put(file.as_fd(), text).map_err(failed)
             }
             result => result.map_err(failed),
@@ -105,23 +108,33 @@ impl Maps {
 /// A step and an errno, which may not be the last word of it.
 struct Refusal(Step, i32);
 
-fn write(path: &CStr, text: &[u8], flag: &Dumpable) -> std::result::Result<(), i32> {
-    put(open_with(path, flag)?.as_fd(), text)
-}
+const SETGROUPS: &str = "setgroups";
 
-/// Opens a file of a child that shares the caller's memory. It belongs to root while the dumpable flag is clear, so to open it the flag
-/// is set where that is so; to write it that is not needed.
-fn open_with(path: &CStr, flag: &Dumpable) -> std::result::Result<OwnedFd, i32> {
-    // Children of other spawns may clear the flag in between.
-    const TRIES: usize = 100;
-    let mut result = open(path);
-    for _ in 0..TRIES {
-        if !matches!(result, Err(libc::EACCES)) {
-            break;
+/// The files of one process in /proc, by its number there.
+struct ProcFiles(u32);
+
+impl ProcFiles {
+    /// Opens a file of a child that shares the caller's memory. It belongs to root while the dumpable flag is clear, so to open it the flag
+    /// is set where that is so; to write it that is not needed.
+    fn open(&self, name: &str, flag: &Dumpable) -> std::result::Result<OwnedFd, i32> {
+        // Children of other spawns may clear the flag in between.
+        const TRIES: usize = 100;
+        let mut text = [0; 40];
+        let _ = write!(&mut text[..], "/proc/{}/{name}", self.0);
+        let path = CStr::from_bytes_until_nul(&text).map_err(|_| libc::ENAMETOOLONG)?;
+        let mut result = open(path);
+        for _ in 0..TRIES {
+            if !matches!(result, Err(libc::EACCES)) {
+                break;
+            }
+            result = flag.raised(|| open(path));
         }
-        result = flag.raised(|| open(path));
+        result
     }
-    result
+
+    fn write(&self, name: &str, text: &[u8], flag: &Dumpable) -> std::result::Result<(), i32> {
+        put(self.open(name, flag)?.as_fd(), text)
+    }
 }
 
 /// The number of a child that waits for its maps, as the mounted /proc has it. That may be the /proc of another pid

@@ -169,7 +169,7 @@ impl Program {
 /// The life of a proxy.
 fn stay(program: i32, guard: &Room, proc: RawFd, dumpable: Option<u32>) -> ! {
     // What fails in here makes it a worse proxy, but still one.
-    let _ = replay(Op::Dispositions);
+    let _ = replay(Op::Dispositions { ignored: signal::Signals::ALL });
     let _ = replay(Op::Chdir(c"/"));
     limit_core_to_nothing();
     if let Some(dumpable @ 0..=1) = dumpable {
