@@ -60,7 +60,7 @@
 //! | time namespaces | 5.6 | an error with [`Cause::Kernel`] |
 //! | openat2(2) | 5.6 | targets of mounts are walked component by component, and a symbolic link in one is an error |
 //! | `CLONE_INTO_CGROUP` | 5.7 | the child writes to `cgroup.procs` before all else |
-//! | setns(2) with a pidfd | 5.8 | [`Command::enter_process`] enters one namespace after the other; [`setns_process`], which is to do all or none, is an error |
+//! | setns(2) with a pidfd | 5.8 | [`Command::enter_process`] enters one namespace after the other; [`setns_process`] has a child rehearse that first, for it is to do all or none |
 //! | close_range(2) | 5.9 | the descriptors in `/proc/self/fd` are closed one by one |
 //! | mount_setattr(2) | 5.12 | a remount with the flags there are; a whole tree cannot be made read-only |
 //! | `PIDFD_GET_*_NAMESPACE` | 6.11 | `/proc/<pid>/ns` |
@@ -108,6 +108,8 @@ mod scope;
 mod serialize;
 #[cfg(target_os = "linux")]
 mod setns;
+#[cfg(target_os = "linux")]
+mod setns_each;
 #[cfg(target_os = "linux")]
 mod std_command;
 #[cfg(target_os = "linux")]

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use crate::error::{At as _, Cause, Error, Result, Step};
 use crate::{
-    Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, diagnose, sys, threads,
+    Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, diagnose, setns_each, sys,
+    threads,
 };
 
 /// `setns(2)`: moves the calling **thread** into an existing namespace.
@@ -53,12 +54,17 @@ pub fn setns(namespace: &Namespace) -> Result<()> {
 /// An empty set changes nothing. Otherwise as [`setns`]. With `MOUNT` and other kinds the process must have one thread:
 /// the kernel would move the root and working directory of all of them.
 ///
+/// Before Linux 5.8, where setns(2) takes no process, the namespaces are opened and then entered one after the other, in an order in which
+/// a child with the caller's rights was able to enter them before. So all or none holds there, too, unless the caller's rights
+/// are changed in between; then the message says which have been entered. With `USER`, `MOUNT` or `TIME` among several the
+/// process must have one thread.
+///
 /// # Errors
 /// * [`Step::Validate`]: bits that are none of the eight kinds; no call is made.
 /// * [`Step::EnterProcess`]: as for [`setns`]; ESRCH when the process is gone. Nothing has been entered then.
 ///
 /// # Requires
-/// Linux 5.8; the rights that [`setns`] needs for each.
+/// The rights that [`setns`] needs for each. Before Linux 5.8 also `/proc`, and the right to look into the process.
 ///
 /// # Examples
 /// ```no_run
@@ -98,13 +104,21 @@ pub fn setns_process(process: &PidFd, namespaces: Namespaces) -> Result<()> {
         }
         result => result,
     };
-    result
-        .at(|| Step::EnterProcess(namespaces))
-        .map_err(|error| diagnose::entering(operand(error), namespaces))
+    let result = match result {
+        // Before Linux 5.8 a pidfd is no namespace file.
+        Err(error) if is_einval(&error) && setns_each::is_needed() => {
+            setns_each::enter_each(process, namespaces)
+        }
+        result => result.at(|| Step::EnterProcess(namespaces)),
+    };
+    result.map_err(|error| match error.hint() {
+        Some(_) => operand(error),
+        None => diagnose::entering(operand(error), namespaces),
+    })
 }
 
 /// setns(2), once more if it was refused for threads that are on their way out, or for a child that is.
-fn enter(fd: BorrowedFd<'_>, set: Namespaces) -> io::Result<()> {
+pub(crate) fn enter(fd: BorrowedFd<'_>, set: Namespaces) -> io::Result<()> {
     match sys::setns::setns(fd, set.bits()) {
         Err(error)
             if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EUSERS))
@@ -120,7 +134,8 @@ fn is_einval(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidInput
 }
 
-fn same_user(process: &PidFd) -> bool {
+/// Whether the process is in the caller's user namespace, as far as that can be seen.
+pub(crate) fn same_user(process: &PidFd) -> bool {
     let both = || -> Result<bool, Error> {
         let there = process.namespace(NamespaceKind::User)?.id()?;
         Ok(ProcessNamespaces::current()?.get(NamespaceKind::User) == Some(there))

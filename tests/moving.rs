@@ -4,11 +4,12 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _};
 use std::process::Command as StdCommand;
 use std::sync::mpsc;
 use std::thread;
 
+use common::seccomp::{install, statement};
 use common::{
     Need, case, in_own_process, inode, is_root, sh, stdout_of, test, test_with, with_user,
 };
@@ -45,6 +46,9 @@ fn main() {
             ("enter_mount_and_others_beside_a_thread", enter_mount_and_others_beside_a_thread),
             ("enter_all_or_none_without_the_right", enter_all_or_none_without_the_right),
             ("enter_a_dead_process", enter_a_dead_process),
+            ("enter_each_as_of_old", enter_each_as_of_old),
+            ("enter_all_or_none_as_of_old", enter_all_or_none_as_of_old),
+            ("enter_the_user_namespace_as_of_old", enter_the_user_namespace_as_of_old),
             ("enter_unknown_bits", enter_unknown_bits),
             ("enter_nothing", enter_nothing),
             ("step_inside", step_inside),
@@ -119,6 +123,15 @@ fn main() {
             }),
             test_with("all_or_none_without_the_right", &[Need::User, Need::UserNamespaces], || {
                 in_own_process("enter_all_or_none_without_the_right")
+            }),
+            test_with("each_is_entered_as_of_old", privileged, || {
+                in_own_process("enter_each_as_of_old")
+            }),
+            test_with("all_or_none_as_of_old", &[Need::User, Need::UserNamespaces], || {
+                in_own_process("enter_all_or_none_as_of_old");
+            }),
+            test_with("the_user_namespace_as_of_old", &[Need::UserNamespaces], || {
+                in_own_process("enter_the_user_namespace_as_of_old");
             }),
             test("a_dead_process_cannot_be_entered", || in_own_process("enter_a_dead_process")),
             test_with("unknown_bits_are_not_entered", privileged, || {
@@ -738,6 +751,113 @@ fn enter_mount_and_others_beside_a_thread() {
     assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{error}");
     assert_eq!(error.cause(), Some(&Cause::Threads), "{error}");
     assert_eq!(Place::here(), before);
+    child.wait().expect("wait");
+}
+
+/// The number of the pidfd that the filter knows.
+const PIDFD: i32 = 900;
+
+/// As before Linux 5.8: setns(2) takes no pidfd. A filter cannot see what a descriptor is; but what is entered by a file is one kind,
+/// and asking for the mount namespace is left to whoever asks whether there is such a call.
+fn as_of_old(child: &Child) -> PidFd {
+    // SAFETY: a copy of an open descriptor under a number that nobody uses.
+    assert_eq!(
+        unsafe { libc::dup3(child.pidfd().as_fd().as_raw_fd(), PIDFD, libc::O_CLOEXEC) },
+        PIDFD
+    );
+    // SAFETY: made just now, and nobody else's.
+    let process = unsafe { std::os::fd::OwnedFd::from_raw_fd(PIDFD) };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    // The low halves of the two arguments.
+    let low = if cfg!(target_endian = "big") { 4 } else { 0 };
+    let kinds = (Namespaces::all() - Namespaces::MOUNT).kinds().map(|kind| kind.flag().bits());
+    let kinds: Vec<u32> = kinds.collect();
+    let mut program = vec![
+        statement(load, 0, 0, 0),
+        statement(equal, libc::SYS_setns as u32, 0, kinds.len() as u8 + 4),
+        statement(load, 16 + low, 0, 0),
+        statement(equal, PIDFD as u32, kinds.len() as u8 + 1, 0),
+        statement(load, 24 + low, 0, 0),
+    ];
+    for (place, kind) in kinds.iter().enumerate() {
+        // To what is behind the refusal, which is that everything is allowed.
+        program.push(statement(equal, *kind, (kinds.len() - place) as u8, 0));
+    }
+    program.push(statement(libc::BPF_RET, libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32, 0, 0));
+    install(program);
+    PidFd::try_from(process).expect("a pidfd")
+}
+
+fn enter_each_as_of_old() {
+    get_rights();
+    let set = Namespaces::IPC | Namespaces::NET | Namespaces::TIME | Namespaces::UTS;
+    // A process can have no children any more in a pid namespace that has ended, so that one is not entered.
+    let mut child = cat(set | Namespaces::CGROUP | Namespaces::PID);
+    let there = Place::of_child(&child);
+    let before = Place::here();
+    let process = as_of_old(&child);
+    // SAFETY: a descriptor that is open; nothing is entered.
+    assert_eq!(unsafe { libc::setns(PIDFD, libc::CLONE_NEWUTS) }, -1, "the filter is of no use");
+    // Beside a thread not all of them can be entered, and so none is.
+    let error = beside_a_thread(|| setns_process(&process, set)).expect_err("refused");
+    assert_eq!(
+        (error.step(), error.raw_os_error()),
+        (&Step::EnterProcess(set), Some(libc::EUSERS)),
+        "{error}"
+    );
+    assert_eq!(error.cause(), Some(&Cause::Threads), "{error}");
+    assert_eq!(Place::here(), before);
+    // One alone.
+    setns_process(&process, Namespaces::CGROUP).unwrap_or_else(|error| panic!("{error}"));
+    let before = before.after_entering(&there, Namespaces::CGROUP);
+    assert_eq!(Place::here(), before);
+    // The own user namespace is nothing to enter.
+    setns_process(&process, Namespaces::USER).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(Place::here(), before);
+    setns_process(&process, set | Namespaces::USER).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(Place::here(), before.after_entering(&there, set));
+    drop(child.stdin.take());
+    wait_for_death(&process);
+    let alive = Place::here();
+    for set in [Namespaces::PID, Namespaces::UTS, Namespaces::NET | Namespaces::PID] {
+        let error = setns_process(&process, set).expect_err("it has ended");
+        assert_eq!(
+            (error.step(), error.raw_os_error()),
+            (&Step::EnterProcess(set), Some(libc::ESRCH)),
+            "{error}"
+        );
+        assert_eq!(Place::here(), alive);
+    }
+    child.wait().expect("wait");
+}
+
+/// The kernel refuses the last of them: so none is entered.
+fn enter_all_or_none_as_of_old() {
+    let mut child = cat(Namespaces::USER | Namespaces::UTS);
+    let before = Place::here();
+    let process = as_of_old(&child);
+    let set = Namespaces::USER | Namespaces::UTS | Namespaces::NET;
+    let error = setns_process(&process, set).expect_err("its network is the host's");
+    assert_eq!(
+        (error.step(), error.raw_os_error()),
+        (&Step::EnterProcess(set), Some(libc::EPERM)),
+        "{error}"
+    );
+    assert_eq!(error.cause(), Some(&Cause::MissingCapability), "{error}");
+    assert!(error.to_string().contains(&format!("of process {}:", child.id())), "{error}");
+    assert_eq!(Place::here(), before);
+    child.wait().expect("wait");
+}
+
+fn enter_the_user_namespace_as_of_old() {
+    let set = Namespaces::USER | Namespaces::UTS | Namespaces::NET | Namespaces::PID;
+    let mut child = cat(set);
+    let there = Place::of_child(&child);
+    let before = Place::here();
+    let process = as_of_old(&child);
+    setns_process(&process, set).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(Place::here(), before.after_entering(&there, set));
     child.wait().expect("wait");
 }
 

@@ -70,7 +70,7 @@ impl<'a> Materials<'a> {
 
 /// After unshare(2) of the pid namespace the next child is process 1 of the new one. A process that ends at once
 /// would leave that one dead, and the caller unable to have children.
-pub(super) fn next_child_is_no_first_process(set: Namespaces) -> Result<()> {
+pub(crate) fn next_child_is_no_first_process(set: Namespaces) -> Result<()> {
     let ns = Path::new("/proc/thread-self/ns");
     if ns.join("pid").read_link().is_err() || ns.join("pid_for_children").read_link().is_ok() {
         return Ok(());

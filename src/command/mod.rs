@@ -27,7 +27,7 @@ mod validate;
 pub use builder::Command;
 pub use child::Child;
 pub use clock::TimeOffset;
-pub(crate) use create::create;
+pub(crate) use create::{create, next_child_is_no_first_process};
 pub use mount::{Mount, Propagation};
 pub use stdio::Stdio;
 pub use suspended::Suspended;
