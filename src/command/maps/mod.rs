@@ -69,7 +69,7 @@ impl Command {
     ///
     /// # Errors
     /// At spawn: [`Step::Open`] with ENOENT for a missing file; [`Step::Parse`] for a file without a line for the user, with the
-    /// `usermod` command that adds one, and for a line of this user that makes no sense, with its number (lines of
+    /// `usermod` command that adds one, of ids that the file gives to nobody, and for a line of this user that makes no sense, with its number (lines of
     /// others are passed over, as newuidmap does); [`Step::Validate`] for more than the 340 ranges that the
     /// kernel takes; and those of [`uid_map`](Self::uid_map).
     ///
@@ -111,11 +111,22 @@ impl Command {
     /// In a user namespace created inside one that is entered, ranges speak of the ids of the latter, and must be mapped there;
     /// `newuidmap` is of no use then and is not run. [`exec`](Self::exec) cannot run it either.
     ///
+    /// It is waited for without a limit of time: where it asks a directory service for the user's ids, that is as long as the service takes.
+    /// Should the caller be killed meanwhile, the child goes with it, and newuidmap fails when it comes to write.
+    ///
+    /// # Who may look into the caller meanwhile
+    /// A process whose memory is closed (`PR_SET_DUMPABLE` is 0, be it after a change of its ids or because it has set that itself) and that lacks
+    /// CAP_DAC_OVERRIDE cannot open the map files of its child, which belong to root then, and newuidmap refuses to. So the
+    /// memory is open while each of the two or three files is opened, some microseconds each, and while newuidmap and newgidmap run, some milliseconds each; to
+    /// others of its user, as it was before it was closed. With CAP_DAC_OVERRIDE it is open only for newuidmap.
+    ///
     /// # Errors
     /// At spawn: [`Step::Validate`], with the range that is at fault; [`Step::UidMap`] with
     /// [`Cause::MissingHelper`] if `newuidmap` is needed and not there (install the `uidmap` package); with
-    /// [`Cause::MissingCapability`] and what `newuidmap` wrote if it refuses; with the same for ids that are not mapped in the
-    /// namespace around.
+    /// [`Cause::MissingCapability`] and what `newuidmap` wrote if it refuses, and whether it has lost the set-user-ID bit that it needs;
+    /// with the same for ids that are not mapped in the namespace around, and for user 0 of it without CAP_SETFCAP (since Linux 5.12); with EAGAIN,
+    /// EMFILE, ENFILE or ENOMEM where there is no room to run `newuidmap`. [`Step::ParentDeathSignal`] if a seccomp filter refuses what ends
+    /// the child with the caller while it waits for its maps.
     ///
     /// # References
     /// user_namespaces(7), newuidmap(1)
