@@ -40,7 +40,12 @@ pub(super) fn detect() -> Result<[Attempts; 8]> {
 
 /// An error that says nothing of what was tried.
 pub(super) fn is_shortage(error: &Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EMFILE | libc::ENFILE))
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EMFILE | libc::ENFILE) => true,
+        // With a reason it is that of a pid namespace that has ended, which is no lack of memory.
+        Some(libc::ENOMEM) => error.hint().is_none(),
+        _ => false,
+    }
 }
 
 fn attempts(kind: NamespaceKind, user: &Result<()>) -> Attempts {

@@ -65,6 +65,16 @@ pub(crate) fn no_more_processes() {
     assert_eq!(Traces::now(), before);
 }
 
+/// For a moment the kernel has no room for a namespace: that says nothing of what works here.
+pub(crate) fn no_memory_for_namespaces() {
+    answer_new_namespaces(libc::ENOMEM);
+    let before = Traces::now();
+    let error = Support::detect().expect_err("nothing can be found out");
+    assert_eq!(error.raw_os_error(), Some(libc::ENOMEM), "{error}");
+    assert!(matches!(error.step(), Step::Clone(_)), "{error}");
+    assert_eq!(Traces::now(), before);
+}
+
 /// Whatever number of descriptors is left: it works, or says what it lacks, and leaves none.
 pub(crate) fn few_descriptors() {
     let expected = plain(&Support::detect().expect("it works"));

@@ -50,6 +50,7 @@ fn main() {
         ("closed to others", callers::closed_to_others),
         ("half powerless", callers::half_powerless),
         ("no more processes", callers::no_more_processes),
+        ("no memory for namespaces", callers::no_memory_for_namespaces),
         ("few descriptors", callers::few_descriptors),
         ("other thread", callers::other_thread),
     ];
@@ -101,6 +102,7 @@ fn main() {
             in_own_process("half powerless")
         }),
         test("no_more_processes", || in_own_process("no more processes")),
+        test("no_memory_for_namespaces", || in_own_process("no memory for namespaces")),
         test("few_descriptors", || in_own_process("few descriptors")),
         test_with("another_thread_is_another_caller", USERNS, || in_own_process("other thread")),
     ];
