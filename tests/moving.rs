@@ -760,11 +760,10 @@ const PIDFD: i32 = 900;
 /// As before Linux 5.8: setns(2) takes no pidfd. A filter cannot see what a descriptor is; but what is entered by a file is one kind,
 /// and asking for the mount namespace is left to whoever asks whether there is such a call.
 fn as_of_old(child: &Child) -> PidFd {
+    let original = child.pidfd().as_fd().as_raw_fd();
     // SAFETY: a copy of an open descriptor under a number that nobody uses.
-    assert_eq!(
-        unsafe { libc::dup3(child.pidfd().as_fd().as_raw_fd(), PIDFD, libc::O_CLOEXEC) },
-        PIDFD
-    );
+    let copy = unsafe { libc::dup3(original, PIDFD, libc::O_CLOEXEC) };
+    assert_eq!(copy, PIDFD);
     // SAFETY: made just now, and nobody else's.
     let process = unsafe { std::os::fd::OwnedFd::from_raw_fd(PIDFD) };
     let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
