@@ -72,7 +72,7 @@
 //!
 //! # Features
 //! None is on by default. `serde`: [`Inventory`], [`NamespaceInfo`] and [`ProcessNamespaces`] can be serialized, [`NamespaceId`],
-//! [`NamespaceKind`] and [`Namespaces`] also deserialized.
+//! [`NamespaceKind`] and [`Namespaces`] also deserialized. `tokio`: a `tokio::Child`, made of a [`Child`], that is awaited.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(
@@ -120,6 +120,8 @@ mod support;
 mod sys;
 #[cfg(target_os = "linux")]
 mod threads;
+#[cfg(all(target_os = "linux", feature = "tokio"))]
+pub mod tokio;
 #[cfg(target_os = "linux")]
 mod unshare;
 

@@ -24,15 +24,15 @@ pub struct Child {
     pub stdout: Option<ChildStdout>,
     /// The other end of the program's standard error, if that was piped.
     pub stderr: Option<ChildStderr>,
-    pub(super) handle: Handle,
+    pub(crate) handle: Handle,
 }
 
 /// The process itself.
 #[derive(Debug)]
-pub(super) struct Handle {
-    pub(super) pidfd: PidFd,
-    pub(super) pid: u32,
-    status: Option<ExitStatus>,
+pub(crate) struct Handle {
+    pub(crate) pidfd: PidFd,
+    pub(crate) pid: u32,
+    pub(crate) status: Option<ExitStatus>,
     /// Where the init in front of the program tells how that has ended.
     told: Option<SharedPage>,
     /// The thread that is its parent, if not the one that spawned it.
@@ -158,10 +158,7 @@ impl Child {
     /// # Errors
     /// [`Step::Signal`]: EPERM when it has become another user.
     pub fn kill(&self) -> Result<()> {
-        match self.signal(libc::SIGKILL) {
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-            result => result,
-        }
+        self.handle.kill()
     }
 }
 
@@ -184,7 +181,14 @@ impl Handle {
         }
     }
 
-    fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn kill(&self) -> Result<()> {
+        match self.pidfd.send_signal(libc::SIGKILL) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            result => result,
+        }
+    }
+
+    pub(crate) fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         match self.status {
             Some(status) => Ok(Some(status)),
             None => self.reap(false),

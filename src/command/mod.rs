@@ -26,6 +26,8 @@ mod validate;
 
 pub use builder::Command;
 pub use child::Child;
+#[cfg(feature = "tokio")]
+pub(crate) use child::Handle;
 pub use clock::TimeOffset;
 pub(crate) use create::{create, next_child_is_no_first_process};
 pub use mount::{Mount, Propagation};

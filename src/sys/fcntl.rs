@@ -6,13 +6,23 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// `O_NONBLOCK` on the open file description.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    change_flags(fd, |flags| flags | libc::O_NONBLOCK)
+}
+
+/// No `O_NONBLOCK` on the open file description.
+#[cfg(feature = "tokio")]
+pub(crate) fn set_blocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    change_flags(fd, |flags| flags & !libc::O_NONBLOCK)
+}
+
+fn change_flags(fd: BorrowedFd<'_>, change: impl FnOnce(c_int) -> c_int) -> io::Result<()> {
     // SAFETY: reads flags of a descriptor that is borrowed.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
     if flags < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: sets flags of the same; that it is a file of the caller's is the caller's affair.
-    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0 {
+    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, change(flags)) } < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())
