@@ -7,6 +7,7 @@ mod ends;
 mod places;
 mod registering;
 mod streams;
+mod traced;
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -26,7 +27,7 @@ const _: () = shared::<Child>();
 const _: () = shared::<linux_namespaces::tokio::RegisterError>();
 
 fn main() {
-    let cases = [crowds::CASES, ends::CASES, registering::CASES].concat();
+    let cases = [crowds::CASES, ends::CASES, registering::CASES, traced::CASES].concat();
     let tests = [
         crowds::tests(),
         cancelled::tests(),
@@ -34,6 +35,7 @@ fn main() {
         ends::tests(),
         places::tests(),
         registering::tests(),
+        traced::tests(),
     ];
     common::run(&cases, tests.into_iter().flatten().collect());
 }
