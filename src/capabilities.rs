@@ -21,6 +21,9 @@ bitflags::bitflags! {
     /// assert_eq!(set.to_string(), "cap_net_admin,cap_sys_admin");
     /// # Ok::<(), linux_namespaces::Error>(())
     /// ```
+    ///
+    /// # References
+    /// capabilities(7)
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
     pub struct Capabilities: u64 {
         /// Changes owner and group of any file.

@@ -24,6 +24,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.raw_os_error(), Some(2));
 /// assert_eq!(error.to_string(), "execute /no/such/program: No such file or directory (os error 2)");
 /// ```
+///
+/// # References
+/// errno(3)
 #[derive(Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(Box<Details>);
@@ -160,6 +163,9 @@ impl From<Error> for io::Error {
 }
 
 /// What was being done when it failed. `Display` is the first half of an error's message.
+///
+/// # References
+/// namespaces(7), and the page that is named at each
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -297,6 +303,9 @@ pub(crate) fn deepest(kind: NamespaceKind) -> u32 {
 }
 
 /// Why something is refused here. `Display` says it in words, with the remedy.
+///
+/// # References
+/// namespaces(7), user_namespaces(7), capabilities(7)
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {

@@ -14,6 +14,9 @@ const MAX_BYTES: usize = 4095;
 ///
 /// Ids are 0 to 4294967294, and `count` is at least 1.
 /// `Display` writes it as the kernel reads it: "0 100000 65536".
+///
+/// # References
+/// user_namespaces(7)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
     /// The first id in the new namespace.

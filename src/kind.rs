@@ -20,6 +20,9 @@ bitflags::bitflags! {
     /// assert_eq!("pid,mount".parse::<Namespaces>()?, set);
     /// # Ok::<(), linux_namespaces::Error>(())
     /// ```
+    ///
+    /// # References
+    /// clone(2), namespaces(7)
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
     pub struct Namespaces: u32 {
         /// The cgroup root directory: cgroup_namespaces(7).
@@ -155,6 +158,9 @@ pub mod flags {
 }
 
 /// One kind of namespace: namespaces(7).
+///
+/// # References
+/// namespaces(7)
 #[non_exhaustive]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum NamespaceKind {

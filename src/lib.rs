@@ -74,6 +74,9 @@
 //! None is on by default. `serde`: [`Inventory`], [`NamespaceInfo`] and [`ProcessNamespaces`] can be serialized, [`NamespaceId`],
 //! [`NamespaceKind`] and [`Namespaces`] also deserialized. `tokio`: a `tokio::Child`, made of a [`Child`], that is awaited.
 
+// What takes a feature says so on docs.rs; that all of it takes Linux does not have to be said at each item.
+#![cfg_attr(docsrs, feature(doc_cfg), doc(auto_cfg(hide(target_os = "linux"))))]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!(
     "linux-namespaces works on Linux only: namespaces are a feature of the Linux kernel."

@@ -15,6 +15,9 @@ use crate::{NamespaceKind, sys};
 ///
 /// It is an identity as long as something holds the namespace: a process in it, a [`Namespace`], a bind mount. After
 /// that the kernel uses the inode again. [`Namespace::unique_id`] is never used again.
+///
+/// # References
+/// namespaces(7), stat(2)
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NamespaceId {
@@ -61,6 +64,9 @@ impl fmt::Display for NamespaceId {
 /// assert_eq!(Some(net.id()?), ProcessNamespaces::current()?.get(NamespaceKind::Net));
 /// # Ok::<(), linux_namespaces::Error>(())
 /// ```
+///
+/// # References
+/// namespaces(7)
 #[derive(Debug)]
 pub struct Namespace {
     fd: OwnedFd,
@@ -72,6 +78,9 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Step::Inspect`]: EMFILE, too many open descriptors.
+    ///
+    /// # References
+    /// `F_DUPFD_CLOEXEC` in fcntl(2)
     pub fn try_clone(&self) -> Result<Self> {
         let fd = self.fd.try_clone();
         Ok(Self {
@@ -84,6 +93,9 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Step::Inspect`]: ENOENT for a kind that this kernel lacks, or without /proc.
+    ///
+    /// # References
+    /// namespaces(7), proc_pid_ns(5)
     pub fn current(kind: NamespaceKind) -> Result<Self> {
         Self::in_proc("thread-self", kind, || format!("the {kind} namespace of the calling thread"))
     }
@@ -94,6 +106,9 @@ impl Namespace {
     /// # Errors
     /// [`Step::Inspect`] with the id: ENOENT when there is no such process or kind; EACCES without the right to look
     /// into it, which takes the same user or CAP_SYS_PTRACE.
+    ///
+    /// # References
+    /// namespaces(7), proc_pid_ns(5)
     pub fn of(pid: u32, kind: NamespaceKind) -> Result<Self> {
         Self::in_proc(&pid.to_string(), kind, || format!("the {kind} namespace of process {pid}"))
     }
@@ -114,6 +129,9 @@ impl Namespace {
     /// # Errors
     /// [`Step::Open`] with the path: what open(2) answers; or `InvalidInput` for what is not a namespace file.
     /// No kind of file is waited for or changed by the attempt.
+    ///
+    /// # References
+    /// open(2), namespaces(7), ip-netns(8)
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let step = || Step::Open(path.to_path_buf());
@@ -151,6 +169,9 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Step::Inspect`] with what fstat(2) answers.
+    ///
+    /// # References
+    /// fstat(2)
     pub fn id(&self) -> Result<NamespaceId> {
         let (dev, ino) =
             sys::stat::identity(self.as_fd()).map_err(|error| self.inspecting(error))?;
@@ -161,6 +182,9 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Step::Inspect`] with what ioctl_nsfs(2) answers.
+    ///
+    /// # References
+    /// ioctl_nsfs(2)
     pub fn unique_id(&self) -> Result<Option<u64>> {
         match sys::ioctl_nsfs::unique_id(self.as_fd()) {
             Ok(id) => Ok(Some(id)),
@@ -174,6 +198,9 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Step::Validate`] for the other kinds, which do not nest.
+    ///
+    /// # References
+    /// ioctl_nsfs(2)
     pub fn parent(&self) -> Result<Option<Self>> {
         if !matches!(self.kind, NamespaceKind::User | NamespaceKind::Pid) {
             return Err(Error::invalid(format!(
@@ -189,6 +216,9 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Step::Inspect`] with what ioctl_nsfs(2) answers.
+    ///
+    /// # References
+    /// ioctl_nsfs(2), user_namespaces(7)
     pub fn owner(&self) -> Result<Option<Self>> {
         self.related(sys::ioctl_nsfs::owner(self.as_fd()), NamespaceKind::User)
     }
@@ -197,6 +227,9 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Step::Validate`] for the other kinds: ask their [`owner`](Self::owner).
+    ///
+    /// # References
+    /// ioctl_nsfs(2), user_namespaces(7)
     pub fn owner_uid(&self) -> Result<u32> {
         if self.kind != NamespaceKind::User {
             return Err(Error::invalid(format!(
@@ -211,6 +244,9 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Step::Validate`] for the other kinds of namespace.
+    ///
+    /// # References
+    /// ioctl_nsfs(2), pid_namespaces(7)
     pub fn pid_inside(&self, pid: u32) -> Result<Option<u32>> {
         self.check_pid_kind()?;
         match sys::ioctl_nsfs::pid_inside(self.as_fd(), pid) {
@@ -223,6 +259,9 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Step::Validate`] for the other kinds of namespace.
+    ///
+    /// # References
+    /// ioctl_nsfs(2), pid_namespaces(7)
     pub fn pid_outside(&self, pid: u32) -> Result<Option<u32>> {
         self.check_pid_kind()?;
         match sys::ioctl_nsfs::pid_outside(self.as_fd(), pid) {
@@ -235,6 +274,9 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`setns`](crate::setns()).
+    ///
+    /// # References
+    /// setns(2)
     pub fn enter(&self) -> Result<()> {
         crate::setns::setns(self)
     }

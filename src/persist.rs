@@ -17,6 +17,9 @@ use crate::{Namespace, NamespaceId, NamespaceKind, sys};
 /// A namespace that a file keeps: it lives as long as it is mounted there, with or without processes in it.
 ///
 /// [`Namespace::persist`] makes one. Dropping it undoes nothing; [`unpersist`](Self::unpersist) does.
+///
+/// # References
+/// namespaces(7), mount(2), ip-netns(8)
 #[derive(Debug)]
 pub struct PersistedNamespace {
     path: PathBuf,
@@ -202,6 +205,9 @@ impl PersistedNamespace {
     /// # Errors
     /// [`Step::Open`] with the path: as [`Namespace::open`]; and `InvalidInput` for a namespace file that is not mounted there, as those below
     /// `/proc/<pid>/ns`.
+    ///
+    /// # References
+    /// namespaces(7), ip-netns(8)
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = absolute(path.as_ref(), Step::Open)?;
         let namespace = Namespace::open(&path)?;
@@ -226,6 +232,9 @@ impl PersistedNamespace {
     /// # Errors
     /// [`Step::Open`] with the path: as [`Namespace::open`], when it is not mounted there any more; `NotFound` when
     /// another one is by now.
+    ///
+    /// # References
+    /// open(2), namespaces(7)
     pub fn namespace(&self) -> Result<Namespace> {
         let namespace = Namespace::open(&self.path)?;
         let there = namespace.id()?;

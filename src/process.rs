@@ -15,6 +15,9 @@ use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, sys};
 /// A pidfd: it means one process, whatever becomes of its number. pidfd_open(2).
 ///
 /// It is close-on-exec, and can be read as "ended" by poll(2) and epoll(7).
+///
+/// # References
+/// pidfd_open(2)
 #[derive(Debug)]
 pub struct PidFd(OwnedFd);
 
@@ -34,6 +37,9 @@ impl PidFd {
     /// assert_eq!(me.pid()?, Some(std::process::id()));
     /// # Ok::<(), linux_namespaces::Error>(())
     /// ```
+    ///
+    /// # References
+    /// pidfd_open(2)
     pub fn open(pid: u32) -> Result<Self> {
         if pid == 0 || i32::try_from(pid).is_err() {
             return Err(Error::invalid(format!(
@@ -51,6 +57,9 @@ impl PidFd {
     ///
     /// # Errors
     /// [`Step::Inspect`]: EMFILE, too many open descriptors.
+    ///
+    /// # References
+    /// `F_DUPFD_CLOEXEC` in fcntl(2)
     pub fn try_clone(&self) -> Result<Self> {
         self.0.try_clone().at(|| Step::Inspect).map_err(|error| error.on("a pidfd")).map(Self)
     }
@@ -60,6 +69,9 @@ impl PidFd {
     ///
     /// # Errors
     /// [`Step::Inspect`]: before Linux 6.13 it is read from `/proc/self/fdinfo`, which may be missing.
+    ///
+    /// # References
+    /// pidfd_open(2), proc_pid_fdinfo(5)
     pub fn pid(&self) -> Result<Option<u32>> {
         match sys::pidfd::pid(self.as_fd()) {
             Ok(pid) => Ok(Some(pid)),
@@ -85,6 +97,9 @@ impl PidFd {
     /// # Errors
     /// [`Step::Inspect`] with the process: ESRCH when it is gone; EACCES or EPERM without the right to look into it, which
     /// takes the same user or CAP_SYS_PTRACE.
+    ///
+    /// # References
+    /// pidfd_open(2), namespaces(7), proc_pid_ns(5)
     pub fn namespace(&self, kind: NamespaceKind) -> Result<Namespace> {
         match sys::pidfd::namespace(self.as_fd(), kind) {
             Ok(fd) => Ok(Namespace::known(fd, kind)),
@@ -103,6 +118,9 @@ impl PidFd {
     /// # Errors
     /// [`Step::Signal`] with the number: ESRCH when the process is gone, EPERM without the right to signal it,
     /// EINVAL for a number that is no signal.
+    ///
+    /// # References
+    /// pidfd_send_signal(2), signal(7)
     pub fn send_signal(&self, signal: i32) -> Result<()> {
         sys::pidfd::send_signal(self.as_fd(), signal)
             .at(|| Step::Signal)
@@ -187,6 +205,9 @@ impl TryFrom<OwnedFd> for PidFd {
 /// assert_eq!(here.shared_with(&here), here.iter().map(|id| id.kind()).collect::<Namespaces>());
 /// # Ok::<(), linux_namespaces::Error>(())
 /// ```
+///
+/// # References
+/// namespaces(7), proc_pid_ns(5)
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProcessNamespaces {
     /// In the order of `NamespaceKind::ALL`.
@@ -205,6 +226,9 @@ impl ProcessNamespaces {
     ///
     /// # Errors
     /// [`Step::Inspect`]: ENOENT where /proc is not mounted, or is that of another pid namespace.
+    ///
+    /// # References
+    /// namespaces(7), proc_pid_ns(5)
     pub fn current() -> Result<Self> {
         Self::read("/proc/thread-self")
             .at(|| Step::Inspect)
@@ -218,6 +242,9 @@ impl ProcessNamespaces {
     /// # Errors
     /// [`Step::Inspect`] with the id, when nothing could be read: ENOENT, no such process; EACCES, the caller may not look
     /// into it, which takes the same user or CAP_SYS_PTRACE.
+    ///
+    /// # References
+    /// namespaces(7), proc_pid_ns(5)
     pub fn of(pid: u32) -> Result<Self> {
         Self::read(&format!("/proc/{pid}")).at(|| Step::Inspect).map_err(|error| {
             let error = error.on(format!("process {pid}"));
@@ -237,6 +264,9 @@ impl ProcessNamespaces {
     ///
     /// # Errors
     /// As [`of`](Self::of), and ESRCH when the process is gone.
+    ///
+    /// # References
+    /// pidfd_open(2), namespaces(7)
     pub fn of_process(process: &PidFd) -> Result<Self> {
         let pid = process.pid_in_proc()?.ok_or_else(|| process.gone())?;
         let found = Self::of(pid);

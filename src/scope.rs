@@ -40,6 +40,9 @@ const THREAD: &str = "namespaces";
 /// | user | it cannot be entered or unshared: the kernel allows that only to a process with one thread |
 ///
 /// For those that cannot be, [`Command`](crate::Command) has a process of its own.
+///
+/// # References
+/// setns(2), unshare(2), pthreads(7)
 #[derive(Debug)]
 pub struct Scope {
     /// An error of making the duplicate is kept for the run.
@@ -55,6 +58,9 @@ impl Default for Scope {
 
 impl Scope {
     /// A scope that changes nothing: its closure runs on a thread of its own, in the caller's namespaces.
+    ///
+    /// # References
+    /// pthreads(7)
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -62,6 +68,12 @@ impl Scope {
 
     /// Has the closure run in an existing namespace. Handles may be given in any order; those that the caller is in already are passed over.
     /// The scope keeps a duplicate of the handle.
+    ///
+    /// # Errors
+    /// At [`run`](Self::run): [`Step::Inspect`] with EMFILE, when there was no descriptor for the duplicate; and as said there.
+    ///
+    /// # References
+    /// setns(2)
     pub fn enter(&mut self, ns: &Namespace) -> &mut Self {
         self.joins.push((ns.kind(), ns.try_clone()));
         self
@@ -71,6 +83,12 @@ impl Scope {
     ///
     /// As for a program in new namespaces, the interface `lo` of a network namespace is up, and all mounts of a mount namespace
     /// are private, so that none leaks to the host.
+    ///
+    /// # Errors
+    /// At [`run`](Self::run): as said there.
+    ///
+    /// # References
+    /// unshare(2)
     pub fn unshare(&mut self, set: Namespaces) -> &mut Self {
         self.unshared |= set;
         self

@@ -91,16 +91,25 @@ pub trait CommandExt: sealed::Sealed {
     /// assert_eq!(output.stdout, b"1\n");
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    ///
+    /// # References
+    /// clone(2), unshare(2)
     #[doc(alias = "unshare")]
     fn namespaces(&mut self, set: Namespaces) -> &mut Self;
 
     /// Has the program enter an existing namespace. A copy of the handle is kept until the command is dropped. See
     /// [`Command::enter`](crate::Command::enter).
+    ///
+    /// # References
+    /// setns(2)
     #[doc(alias = "setns")]
     fn enter(&mut self, ns: &Namespace) -> &mut Self;
 
     /// Has the program enter the namespaces of these kinds that a process is in at the time of the spawn. See
     /// [`Command::enter_process`](crate::Command::enter_process).
+    ///
+    /// # References
+    /// setns(2), pidfd_open(2)
     #[doc(alias = "nsenter")]
     fn enter_process(&mut self, process: &PidFd, set: Namespaces) -> &mut Self;
 }

@@ -48,6 +48,9 @@ use crate::{Namespace, Namespaces, PidFd};
 /// # Cost
 /// The child shares the caller's memory until it execs, so the cost does not grow with that. Only
 /// `pre_exec`, [`from_fn`](Self::from_fn), [`init`](Self::init) and entering a time namespace need a copying clone.
+///
+/// # References
+/// clone(2), execve(2), namespaces(7), pid_namespaces(7)
 pub struct Command {
     /// A path, or a name to look for in `PATH`; "fn" for a function.
     pub(super) program: OsString,
@@ -81,6 +84,14 @@ impl Command {
     /// A command that runs `program` with no arguments, the caller's environment and working directory.
     ///
     /// A name without a slash is looked for in `PATH`: in that of the command's own environment if it was changed.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for a NUL byte in it; [`Step::Exec`](crate::Step::Exec) with the program: ENOENT
+    /// when there is none in `PATH`, or not the interpreter that runs it; EACCES when it may not be executed; ENOEXEC when it is no
+    /// program.
+    ///
+    /// # References
+    /// execve(2), environ(7)
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self::with_program(program.as_ref(), None)
     }
@@ -149,6 +160,13 @@ impl Command {
     }
 
     /// Adds one argument. It is passed as it is: there is no shell.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for a NUL byte in it; [`Step::Exec`](crate::Step::Exec) with E2BIG when
+    /// it is longer than 128 KiB, or arguments and environment together are too long.
+    ///
+    /// # References
+    /// execve(2)
     pub fn arg(&mut self, a: impl AsRef<OsStr>) -> &mut Self {
         self.kept.forget();
         self.args.push(a.as_ref().to_owned());
@@ -156,6 +174,12 @@ impl Command {
     }
 
     /// Adds several arguments.
+    ///
+    /// # Errors
+    /// As [`arg`](Self::arg), which is called for each.
+    ///
+    /// # References
+    /// execve(2)
     pub fn args<I, S>(&mut self, a: I) -> &mut Self
     where
         I: IntoIterator<Item = S>,
@@ -167,6 +191,12 @@ impl Command {
     }
 
     /// What the program sees as its own name, `argv[0]`, in place of the program as given to [`new`](Self::new).
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for a NUL byte in it.
+    ///
+    /// # References
+    /// execve(2)
     pub fn arg0(&mut self, a: impl AsRef<OsStr>) -> &mut Self {
         self.kept.forget();
         self.arg0 = Some(a.as_ref().to_owned());
@@ -174,6 +204,13 @@ impl Command {
     }
 
     /// Sets a variable of the program's environment.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for a NUL byte in the name or the value; [`Step::Exec`](crate::Step::Exec) with
+    /// E2BIG when it is longer than 128 KiB, or arguments and environment together are too long.
+    ///
+    /// # References
+    /// environ(7)
     pub fn env(&mut self, k: impl AsRef<OsStr>, v: impl AsRef<OsStr>) -> &mut Self {
         self.kept.forget();
         self.environment.set(k.as_ref(), v.as_ref());
@@ -181,6 +218,12 @@ impl Command {
     }
 
     /// Sets several variables.
+    ///
+    /// # Errors
+    /// As [`env`](Self::env), which is called for each.
+    ///
+    /// # References
+    /// environ(7)
     pub fn envs<I, K, V>(&mut self, v: I) -> &mut Self
     where
         I: IntoIterator<Item = (K, V)>,
@@ -195,6 +238,9 @@ impl Command {
     }
 
     /// Does not pass on a variable, whether it was set here or is the caller's.
+    ///
+    /// # References
+    /// environ(7)
     pub fn env_remove(&mut self, k: impl AsRef<OsStr>) -> &mut Self {
         self.kept.forget();
         self.environment.remove(k.as_ref());
@@ -202,6 +248,9 @@ impl Command {
     }
 
     /// Passes on nothing of the caller's environment, and forgets what was set so far.
+    ///
+    /// # References
+    /// environ(7)
     pub fn env_clear(&mut self) -> &mut Self {
         self.kept.forget();
         self.environment.clear();
@@ -209,30 +258,64 @@ impl Command {
     }
 
     /// The directory to run in, seen from inside the new namespaces. A program given as a relative path is looked for from there.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for a NUL byte in it; [`Step::Chdir`](crate::Step::Chdir) with the path: ENOENT
+    /// when there is no such directory inside, ENOTDIR, EACCES; EXDEV when it leads out of a mount namespace that is entered.
+    ///
+    /// # References
+    /// chdir(2)
     pub fn current_dir(&mut self, d: impl AsRef<Path>) -> &mut Self {
         self.directory = Some(d.as_ref().to_owned());
         self
     }
 
     /// Where standard input comes from.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Open`](crate::Step::Open) when `/dev/null` cannot be opened; [`Step::Fd`](crate::Step::Fd) with the number:
+    /// EMFILE, no descriptor for a pipe.
+    ///
+    /// # References
+    /// dup2(2), pipe(2)
     pub fn stdin(&mut self, s: impl Into<Stdio>) -> &mut Self {
         self.stdin = Some(s.into());
         self
     }
 
     /// Where standard output goes.
+    ///
+    /// # Errors
+    /// As [`stdin`](Self::stdin).
+    ///
+    /// # References
+    /// dup2(2), pipe(2)
     pub fn stdout(&mut self, s: impl Into<Stdio>) -> &mut Self {
         self.stdout = Some(s.into());
         self
     }
 
     /// Where standard error goes.
+    ///
+    /// # Errors
+    /// As [`stdin`](Self::stdin).
+    ///
+    /// # References
+    /// dup2(2), pipe(2)
     pub fn stderr(&mut self, s: impl Into<Stdio>) -> &mut Self {
         self.stderr = Some(s.into());
         self
     }
 
     /// The process group to run in: 0 for a new one with the program's own id.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for a number below 0, and for another than 0 together with
+    /// [`new_session`](Self::new_session); [`Step::ProcessGroup`](crate::Step::ProcessGroup) with EPERM when there is no such group in the
+    /// session.
+    ///
+    /// # References
+    /// setpgid(2)
     pub fn process_group(&mut self, pgroup: i32) -> &mut Self {
         self.process_group = Some(pgroup);
         self
@@ -266,6 +349,9 @@ impl Command {
     ///
     /// # Requires
     /// Linux 5.4. For new namespaces CAP_SYS_ADMIN, or `USER` among them where user namespaces are not restricted.
+    ///
+    /// # References
+    /// clone(2), execve(2), namespaces(7)
     pub fn spawn(&mut self) -> Result<Child> {
         spawn::spawn(self, stdio::Default::INHERIT)
     }
@@ -274,6 +360,9 @@ impl Command {
     ///
     /// # Errors
     /// As [`spawn`](Self::spawn) and [`Child::wait`].
+    ///
+    /// # References
+    /// execve(2), waitid(2)
     pub fn status(&mut self) -> Result<ExitStatus> {
         spawn::spawn(self, stdio::Default::INHERIT)?.wait()
     }
@@ -282,6 +371,9 @@ impl Command {
     ///
     /// # Errors
     /// As [`spawn`](Self::spawn) and [`Child::wait_with_output`].
+    ///
+    /// # References
+    /// execve(2), pipe(2), waitid(2)
     pub fn output(&mut self) -> Result<Output> {
         spawn::spawn(self, stdio::Default::CAPTURE)?.wait_with_output()
     }
@@ -318,6 +410,18 @@ impl Command {
     ///
     /// With `PID` the program is process 1 there: when it ends all others there are killed, it inherits orphans, and signals that it
     /// has no handler for do nothing to it, except SIGKILL and SIGSTOP from outside.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for bits that are none of the eight kinds. [`Step::Clone`](crate::Step::Clone)
+    /// with the kinds: EPERM without CAP_SYS_ADMIN and without `USER` in the set, or where user namespaces are restricted; ENOSPC at a
+    /// limit, or 32 levels deep; EINVAL for a kind that the kernel lacks. [`Error::cause`] tells them apart, and the message says what
+    /// helps.
+    ///
+    /// # Requires
+    /// CAP_SYS_ADMIN, or `USER` in the set. Linux 5.6 for `TIME`.
+    ///
+    /// # References
+    /// clone(2), namespaces(7)
     #[doc(alias = "CLONE_NEWNS")]
     #[doc(alias = "CLONE_NEWPID")]
     #[doc(alias = "CLONE_NEWUSER")]
@@ -334,30 +438,68 @@ impl Command {
     ///
     /// A program from outside is in reach of those who are privileged inside. Enter a namespace of somebody whom you do not trust
     /// together with the user namespace that owns it, and execute a program from inside.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for two namespaces of one kind, and for a kind other than user and pid that is
+    /// also created. [`Step::Enter`](crate::Step::Enter) with the kind: EPERM without the right to it; EUSERS or EINVAL where the kernel
+    /// does not let this process in. A pid namespace whose process 1 has ended is an error, too.
+    ///
+    /// # Requires
+    /// CAP_SYS_ADMIN over the namespace, and in the caller's own user namespace unless the owner of the namespace is entered as well;
+    /// CAP_SYS_CHROOT too for a mount namespace.
+    ///
+    /// # References
+    /// setns(2), namespaces(7)
     pub fn enter(&mut self, ns: &Namespace) -> &mut Self {
         self.joins.push(Join::handle(ns));
         self
     }
 
     /// Has the program enter the namespaces of these kinds that a process is in. Otherwise as [`enter`](Self::enter).
+    ///
+    /// # Errors
+    /// At spawn: as [`enter`](Self::enter), with [`Step::EnterProcess`](crate::Step::EnterProcess): ESRCH when the process is gone.
+    ///
+    /// # References
+    /// setns(2), pidfd_open(2)
     pub fn enter_process(&mut self, process: &PidFd, set: Namespaces) -> &mut Self {
         self.joins.push(Join::process(process, set));
         self
     }
 
     /// The host name inside, of 64 bytes at most. Needs `UTS`.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) without a uts namespace, created or entered, for more than 64 bytes, and for a
+    /// NUL byte; [`Step::Hostname`](crate::Step::Hostname): EPERM without CAP_SYS_ADMIN over a uts namespace that is entered.
+    ///
+    /// # References
+    /// sethostname(2), uts_namespaces(7)
     pub fn hostname(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
         self.hostname = Some(name.as_ref().to_owned());
         self
     }
 
     /// The NIS domain name inside, of 64 bytes at most. Needs `UTS`.
+    ///
+    /// # Errors
+    /// At spawn: as [`hostname`](Self::hostname), with [`Step::Domainname`](crate::Step::Domainname).
+    ///
+    /// # References
+    /// setdomainname(2), uts_namespaces(7)
     pub fn domainname(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
         self.domainname = Some(name.as_ref().to_owned());
         self
     }
 
     /// Whether to bring up the loopback interface inside. Needs `NET`; default: true when `NET` is created.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for `true` without a net namespace, created or entered;
+    /// [`Step::Loopback`](crate::Step::Loopback): EPERM without CAP_NET_ADMIN over it, as where AppArmor restricts user namespaces.
+    ///
+    /// # References
+    /// netdevice(7), network_namespaces(7)
     pub fn loopback(&mut self, up: bool) -> &mut Self {
         self.loopback = Some(up);
         self
@@ -365,12 +507,23 @@ impl Command {
 
     /// Passes a descriptor to the program under the number `target`, any number that is not negative. The command
     /// keeps it for further spawns.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for a negative number, and for one that is given twice, be it by
+    /// [`stdin`](Self::stdin) and its kin; [`Step::Fd`](crate::Step::Fd) with the number: EBADF when it is not below the limit on open
+    /// files, RLIMIT_NOFILE, which the message tells.
+    ///
+    /// # References
+    /// dup2(2), getrlimit(2)
     pub fn fd(&mut self, target: RawFd, source: impl Into<OwnedFd>) -> &mut Self {
         self.fds.push((target, source.into()));
         self
     }
 
     /// Whether the program inherits all descriptors of the caller that are not close-on-exec, as with std. Default: false.
+    ///
+    /// # References
+    /// close_range(2)
     pub fn inherit_fds(&mut self, inherit: bool) -> &mut Self {
         self.inherit_fds = inherit;
         self

@@ -16,6 +16,9 @@ use crate::{Namespace, NamespaceKind, PidFd, ProcessNamespaces, sys};
 ///
 /// Dropping it neither kills nor reaps the program, unless [`kill_on_drop`](super::Command::kill_on_drop) asks for it: one that was never waited
 /// for stays a zombie until the caller ends.
+///
+/// # References
+/// pidfd_open(2), waitid(2)
 #[derive(Debug)]
 pub struct Child {
     /// The other end of the program's standard input, if that was [`piped`](super::Stdio::piped).
@@ -80,6 +83,9 @@ impl Child {
     ///
     /// # Errors
     /// [`Step::Inspect`]: ESRCH once it was waited for; EACCES when it has gone where the caller may not look.
+    ///
+    /// # References
+    /// ioctl_nsfs(2), namespaces(7)
     pub fn namespaces(&self) -> Result<ProcessNamespaces> {
         ProcessNamespaces::of_process(&self.handle.pidfd)
     }
@@ -88,6 +94,9 @@ impl Child {
     ///
     /// # Errors
     /// As [`namespaces`](Self::namespaces).
+    ///
+    /// # References
+    /// pidfd_open(2), namespaces(7)
     pub fn namespace(&self, kind: NamespaceKind) -> Result<Namespace> {
         self.handle.pidfd.namespace(kind)
     }
@@ -109,6 +118,9 @@ impl Child {
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
+    ///
+    /// # References
+    /// waitid(2)
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         self.handle.try_wait()
     }
@@ -117,6 +129,9 @@ impl Child {
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
+    ///
+    /// # References
+    /// waitid(2), poll(2)
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<ExitStatus>> {
         drop(self.stdin.take());
         self.handle.wait_timeout(timeout)
@@ -126,6 +141,9 @@ impl Child {
     ///
     /// # Errors
     /// [`Step::Wait`]: as [`wait`](Self::wait), or an error of reading.
+    ///
+    /// # References
+    /// waitid(2), poll(2)
     pub fn wait_with_output(mut self) -> Result<Output> {
         drop(self.stdin.take());
         let (stdout, stderr) = read_both(self.stdout.take(), self.stderr.take())
@@ -148,6 +166,9 @@ impl Child {
     /// # Errors
     /// [`Step::Signal`] with the number: ESRCH once it was waited for; EPERM when it has become another user; EINVAL for
     /// a number that is no signal.
+    ///
+    /// # References
+    /// pidfd_send_signal(2), signal(7)
     pub fn signal(&self, signal: i32) -> Result<()> {
         self.handle.pidfd.send_signal(signal)
     }
@@ -157,6 +178,9 @@ impl Child {
     ///
     /// # Errors
     /// [`Step::Signal`]: EPERM when it has become another user.
+    ///
+    /// # References
+    /// pidfd_send_signal(2), pid_namespaces(7)
     pub fn kill(&self) -> Result<()> {
         self.handle.kill()
     }

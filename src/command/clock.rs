@@ -24,6 +24,9 @@ const NANOSECONDS: u32 = 1_000_000_000;
 /// let half_a_second_behind = TimeOffset::new(-1, 500_000_000);
 /// assert_eq!(TimeOffset::from(Duration::from_secs(3600)), TimeOffset::from_secs(3600));
 /// ```
+///
+/// # References
+/// time_namespaces(7)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeOffset {
     seconds: i64,
@@ -33,12 +36,18 @@ pub struct TimeOffset {
 impl TimeOffset {
     /// These seconds, which may be negative, and nanoseconds, which are added to them: 0 to 999,999,999. What is out of range is
     /// refused at spawn.
+    ///
+    /// # References
+    /// time_namespaces(7)
     #[must_use]
     pub const fn new(seconds: i64, nanoseconds: u32) -> Self {
         Self { seconds, nanoseconds }
     }
 
     /// Whole seconds, ahead or, if negative, behind.
+    ///
+    /// # References
+    /// time_namespaces(7)
     #[must_use]
     pub const fn from_secs(seconds: i64) -> Self {
         Self::new(seconds, 0)
@@ -181,6 +190,9 @@ impl Command {
 
     /// Sets `CLOCK_BOOTTIME` inside off by this: how long the machine seems to run, as in `/proc/uptime`. Otherwise as
     /// [`monotonic_offset`](Self::monotonic_offset).
+    ///
+    /// # References
+    /// time_namespaces(7), proc_uptime(5)
     pub fn boottime_offset(&mut self, offset: TimeOffset) -> &mut Self {
         self.clocks.boottime = Some(offset);
         self

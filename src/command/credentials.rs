@@ -32,18 +32,40 @@ impl Command {
     /// As with std, a caller that is root there also gives up its supplementary groups, unless [`groups`](Self::groups) is called.
     /// A root that becomes another user has no capabilities left, unless [`capabilities`](Self::capabilities) or
     /// [`keep_capabilities`](Self::keep_capabilities) is called.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for 4294967295, which is no id; [`Step::Uid`](crate::Step::Uid) with the number:
+    /// EINVAL when it has no mapping in the user namespace of the program; EPERM for another than the caller's own without CAP_SETUID.
+    /// [`Step::Groups`](crate::Step::Groups) when root's groups cannot be given up.
+    ///
+    /// # References
+    /// setresuid(2), setgroups(2), credentials(7)
     pub fn uid(&mut self, id: u32) -> &mut Self {
         self.credentials.uid = Some(id);
         self
     }
 
     /// The group id to run as: an id inside the user namespace that the program is in. Real, effective and saved.
+    ///
+    /// # Errors
+    /// At spawn: as [`uid`](Self::uid), with [`Step::Gid`](crate::Step::Gid) and CAP_SETGID.
+    ///
+    /// # References
+    /// setresgid(2), credentials(7)
     pub fn gid(&mut self, id: u32) -> &mut Self {
         self.credentials.gid = Some(id);
         self
     }
 
     /// The supplementary groups to run with, in place of the caller's.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for more than 65536 of them, for 4294967295, and together with
+    /// [`allow_setgroups`](Self::allow_setgroups) of `false`; [`Step::Groups`](crate::Step::Groups): EPERM without CAP_SETGID, and where
+    /// setgroups(2) is denied in the user namespace; EINVAL for a group without a mapping in it.
+    ///
+    /// # References
+    /// setgroups(2), user_namespaces(7)
     pub fn groups(&mut self, groups: &[u32]) -> &mut Self {
         self.credentials.groups = Some(groups.to_vec());
         self

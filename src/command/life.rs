@@ -68,6 +68,9 @@ impl Command {
     ///
     /// With `PID` all processes in its pid namespace are gone when the drop returns. One that was waited for is not touched;
     /// [`wait_with_output`](super::Child::wait_with_output) drops nothing that runs.
+    ///
+    /// # References
+    /// pidfd_send_signal(2), pid_namespaces(7)
     pub fn kill_on_drop(&mut self, on: bool) -> &mut Self {
         self.life.kill_on_drop = on;
         self

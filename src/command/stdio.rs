@@ -12,6 +12,9 @@ use crate::sys;
 /// What a standard stream of the program is connected to. As [`std::process::Stdio`], which cannot be looked into.
 ///
 /// Whatever owns a descriptor can be one: a [`File`], a pipe or socket, another child's stdout.
+///
+/// # References
+/// stdin(3), dup2(2)
 #[derive(Debug)]
 pub struct Stdio(Kind);
 
@@ -25,18 +28,27 @@ enum Kind {
 
 impl Stdio {
     /// The caller's own.
+    ///
+    /// # References
+    /// stdin(3)
     #[must_use]
     pub fn inherit() -> Self {
         Self(Kind::Inherit)
     }
 
     /// `/dev/null`: reads end at once, writes vanish.
+    ///
+    /// # References
+    /// null(4)
     #[must_use]
     pub fn null() -> Self {
         Self(Kind::Null)
     }
 
     /// A new pipe, whose other end is in the [`Child`](super::Child).
+    ///
+    /// # References
+    /// pipe(2), pipe(7)
     #[must_use]
     pub fn piped() -> Self {
         Self(Kind::Piped)

@@ -51,6 +51,9 @@ use crate::{Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, sys}
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # References
+/// clone(2), poll(2), ptrace(2)
 #[derive(Debug)]
 pub struct Suspended {
     /// `None` once it was resumed, or could not be.
@@ -89,6 +92,9 @@ impl Command {
     ///
     /// # Errors
     /// As [`spawn`](Self::spawn), except of the exec itself.
+    ///
+    /// # References
+    /// clone(2), namespaces(7)
     pub fn spawn_suspended(&mut self) -> Result<Suspended> {
         validate::validate(self)?;
         spawn::with_code(self, suspend)
@@ -188,6 +194,9 @@ impl Suspended {
     ///
     /// # Errors
     /// [`Step::Inspect`]: as [`Child::namespaces`].
+    ///
+    /// # References
+    /// ioctl_nsfs(2), namespaces(7)
     pub fn namespaces(&self) -> Result<ProcessNamespaces> {
         ProcessNamespaces::of_process(&self.pidfd)
     }
@@ -196,6 +205,9 @@ impl Suspended {
     ///
     /// # Errors
     /// [`Step::Inspect`]: as [`Child::namespaces`].
+    ///
+    /// # References
+    /// pidfd_open(2), namespaces(7)
     pub fn namespace(&self, kind: NamespaceKind) -> Result<Namespace> {
         if kind == NamespaceKind::Time && self.created.contains(Namespaces::TIME) {
             if let Some(namespace) = self.pidfd.time_for_children() {
@@ -210,6 +222,9 @@ impl Suspended {
     /// # Errors
     /// What [`Command::spawn`] would have said: the same step, operand and cause. [`Step::Wait`], when the process was killed in the meantime;
     /// [`Step::Signal`], when a signal had been sent to it that ends it. Then nothing is left.
+    ///
+    /// # References
+    /// execve(2)
     pub fn resume(mut self) -> Result<Child> {
         let process = self.process.take().expect("this takes it, and `self` with it");
         let resumed = process.resume();

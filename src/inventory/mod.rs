@@ -44,6 +44,9 @@ use crate::{NamespaceId, NamespaceKind};
 /// println!("{} processes share my network", net.processes().len());
 /// # Ok::<(), linux_namespaces::Error>(())
 /// ```
+///
+/// # References
+/// namespaces(7), listns(2), lsns(8)
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Inventory {
@@ -155,6 +158,9 @@ impl Inventory {
 }
 
 /// One namespace of an [`Inventory`].
+///
+/// # References
+/// namespaces(7), ioctl_nsfs(2)
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct NamespaceInfo {
@@ -241,6 +247,9 @@ impl NamespaceInfo {
 }
 
 /// What a [tree](Inventory::tree) shows.
+///
+/// # References
+/// ioctl_nsfs(2), user_namespaces(7), pid_namespaces(7)
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TreeOrder {
     /// Below each user namespace what it owns.

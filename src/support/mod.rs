@@ -79,6 +79,9 @@ impl Support {
     ///
     /// # Requires
     /// Nothing. Without `/proc` it works too: what needs that is then not to be had, with [`Cause::MissingProc`].
+    ///
+    /// # References
+    /// clone(2), setns(2), mount(2), namespaces(7)
     pub fn detect() -> Result<Self> {
         children_are_free()?;
         // Before anything that may be the end of this process.
@@ -151,6 +154,9 @@ impl Support {
     ///
     /// # Errors
     /// The step that failed, its errno, and the reason.
+    ///
+    /// # References
+    /// clone(2)
     pub fn creating(&self, kind: NamespaceKind) -> Result<(), &Error> {
         self.attempts(kind).create.as_ref().copied()
     }
@@ -159,6 +165,9 @@ impl Support {
     ///
     /// # Errors
     /// The step that failed, its errno, and the reason.
+    ///
+    /// # References
+    /// clone(2), user_namespaces(7)
     pub fn creating_with_user(&self, kind: NamespaceKind) -> Result<(), &Error> {
         self.attempts(kind).create_with_user.as_ref().copied()
     }
@@ -167,6 +176,9 @@ impl Support {
     ///
     /// # Errors
     /// The step that failed, its errno, and the reason. Where none could be created to be entered, it is why not.
+    ///
+    /// # References
+    /// setns(2)
     pub fn entering(&self, kind: NamespaceKind) -> Result<(), &Error> {
         self.attempts(kind).enter.as_ref().copied()
     }
@@ -175,6 +187,9 @@ impl Support {
     ///
     /// # Errors
     /// The step that failed, its errno, and the reason. Where none could be created to be entered, it is why not.
+    ///
+    /// # References
+    /// setns(2), user_namespaces(7)
     pub fn entering_with_user(&self, kind: NamespaceKind) -> Result<(), &Error> {
         self.attempts(kind).enter_with_user.as_ref().copied()
     }
@@ -184,6 +199,9 @@ impl Support {
     ///
     /// # Errors
     /// The step that failed, its errno, and the reason.
+    ///
+    /// # References
+    /// mount(2), proc(5)
     pub fn mounting_proc(&self) -> Result<(), &Error> {
         self.proc.as_ref().copied()
     }
@@ -204,6 +222,9 @@ impl Support {
     ///
     /// # Errors
     /// The errno, and the reason.
+    ///
+    /// # References
+    /// namespaces(7); [`Interface`] names the page of each
     pub fn calling(&self, interface: Interface) -> Result<(), &Error> {
         self.interfaces[interface as usize].as_ref().copied()
     }

@@ -48,12 +48,25 @@ enum Policy {
 impl Command {
     /// Maps the caller's effective user and group id to themselves: the default when `USER` is created. Of the `map_*` calls and
     /// [`leave_unmapped`](Self::leave_unmapped) the last one counts.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`] without `USER`, created; [`Step::UidMap`] or [`Step::GidMap`]: EPERM or EACCES, as where AppArmor
+    /// restricts user namespaces.
+    ///
+    /// # References
+    /// user_namespaces(7)
     pub fn map_current_user(&mut self) -> &mut Self {
         self.maps.policy = Some(Policy::Current);
         self
     }
 
     /// Maps the caller's effective user and group id to 0 inside.
+    ///
+    /// # Errors
+    /// As [`map_current_user`](Self::map_current_user).
+    ///
+    /// # References
+    /// user_namespaces(7)
     pub fn map_root_user(&mut self) -> &mut Self {
         self.maps.policy = Some(Policy::Root);
         self
@@ -96,6 +109,9 @@ impl Command {
     }
 
     /// Maps nothing: every id shows as overflow (65534) inside.
+    ///
+    /// # References
+    /// user_namespaces(7)
     pub fn leave_unmapped(&mut self) -> &mut Self {
         self.maps.policy = Some(Policy::Unmapped);
         self

@@ -17,6 +17,9 @@ use crate::error::{Error, Result};
 const MAX_DATA: usize = 4095;
 
 /// How mounts and unmounts spread between this mount namespace and those it was copied from: mount_namespaces(7).
+///
+/// # References
+/// mount_namespaces(7)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Propagation {
     /// `MS_PRIVATE`: neither way.
@@ -105,6 +108,9 @@ impl Mount {
     /// for they may have been put there to hide something: the kernel answers EINVAL.
     ///
     /// The mount has the flags of the one it is made from, such as nosuid and nodev.
+    ///
+    /// # References
+    /// mount(2), mount_setattr(2)
     #[doc(alias = "MS_BIND")]
     pub fn bind(src: impl AsRef<Path>, dst: impl AsRef<Path>) -> Self {
         Self::with(What::Bind(src.as_ref().to_owned()), dst.as_ref(), 0, "")
@@ -113,6 +119,9 @@ impl Mount {
     /// A `proc` of the program's pid namespace, nosuid, nodev and noexec. Needs `PID`, except for root.
     ///
     /// One on `/proc` takes the place of the default of [`Command::mount_proc`].
+    ///
+    /// # References
+    /// proc(5), pid_namespaces(7)
     pub fn proc(dst: impl AsRef<Path>) -> Self {
         let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         Self::of_type("proc", dst.as_ref(), flags, "")
@@ -120,17 +129,26 @@ impl Mount {
 
     /// An empty file system in memory, nosuid and nodev, whose root has mode 0755: `data("mode=1777")` for a directory like
     /// `/tmp` that several users are to write to, `data("size=64m")` for a limit.
+    ///
+    /// # References
+    /// tmpfs(5)
     pub fn tmpfs(dst: impl AsRef<Path>) -> Self {
         Self::of_type("tmpfs", dst.as_ref(), libc::MS_NOSUID | libc::MS_NODEV, "mode=0755")
     }
 
     /// A `sysfs` of the program's net namespace, nosuid, nodev and noexec. Needs `NET`, except for root.
+    ///
+    /// # References
+    /// sysfs(5), network_namespaces(7)
     pub fn sysfs(dst: impl AsRef<Path>) -> Self {
         let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         Self::of_type("sysfs", dst.as_ref(), flags, "")
     }
 
     /// Pseudo-terminals of its own, nosuid and noexec: `newinstance,ptmxmode=0666,mode=620`.
+    ///
+    /// # References
+    /// pts(4)
     pub fn devpts(dst: impl AsRef<Path>) -> Self {
         let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
         Self::of_type("devpts", dst.as_ref(), flags, "newinstance,ptmxmode=0666,mode=620")
@@ -140,6 +158,9 @@ impl Mount {
     /// ordinary user can make no device; `pts` and `ptmx` of its own; `shm`; and `fd`, `stdin`, `stdout`, `stderr`.
     ///
     /// Flags and options are those of the tmpfs.
+    ///
+    /// # References
+    /// null(4), random(4), tty(4), pts(4)
     pub fn dev(dst: impl AsRef<Path>) -> Self {
         let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
         Self::with(What::Dev, dst.as_ref(), flags, "mode=0755")
@@ -155,6 +176,13 @@ impl Mount {
     ///
     /// In a user namespace other than the first the kernel mounts only types that are known to be safe there: proc,
     /// sysfs, tmpfs, devpts, mqueue, cgroup2, overlay (Linux 5.11), fuse and a few more.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for an empty type or target, or a NUL byte; [`Step::Mount`](crate::Step::Mount)
+    /// with the target: ENODEV for a type that the kernel lacks; EPERM for one that may not be mounted in a user namespace.
+    ///
+    /// # References
+    /// mount(2), filesystems(5), user_namespaces(7)
     pub fn new(fstype: impl AsRef<OsStr>, src: impl AsRef<OsStr>, dst: impl AsRef<Path>) -> Self {
         let (fstype, source) = (fstype.as_ref().to_owned(), src.as_ref().to_owned());
         Self::with(What::Filesystem { fstype, source }, dst.as_ref(), 0, "")
@@ -164,6 +192,9 @@ impl Mount {
     ///
     /// A [`tmpfs`](Self::tmpfs) or [`dev`](Self::dev) becomes so when all mounts of the command are made, so that
     /// later ones can have targets in it; everything else at once.
+    ///
+    /// # References
+    /// `MS_RDONLY` in mount(2), mount_setattr(2)
     #[doc(alias = "MS_RDONLY")]
     #[must_use]
     pub fn read_only(mut self) -> Self {
@@ -172,6 +203,12 @@ impl Mount {
     }
 
     /// With all mounts below the source. For [`bind`](Self::bind) only.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for a mount that is no bind mount.
+    ///
+    /// # References
+    /// `MS_REC` in mount(2), open_tree(2)
     #[doc(alias = "MS_REC")]
     #[must_use]
     pub fn recursive(mut self) -> Self {
@@ -180,6 +217,9 @@ impl Mount {
     }
 
     /// No program is executed from it.
+    ///
+    /// # References
+    /// `MS_NOEXEC` in mount(2)
     #[doc(alias = "MS_NOEXEC")]
     #[must_use]
     pub fn no_exec(mut self) -> Self {
@@ -188,6 +228,9 @@ impl Mount {
     }
 
     /// Set-user-id and set-group-id bits and file capabilities on it do nothing.
+    ///
+    /// # References
+    /// `MS_NOSUID` in mount(2)
     #[doc(alias = "MS_NOSUID")]
     #[must_use]
     pub fn no_suid(mut self) -> Self {
@@ -196,6 +239,9 @@ impl Mount {
     }
 
     /// Devices on it are not opened.
+    ///
+    /// # References
+    /// `MS_NODEV` in mount(2)
     #[doc(alias = "MS_NODEV")]
     #[must_use]
     pub fn no_dev(mut self) -> Self {
@@ -205,6 +251,13 @@ impl Mount {
 
     /// Options of the file system, with commas between them, after those that the kind has by itself. They are passed on
     /// as they are, so commas in a value are escaped as the file system wants it: overlay takes `\,`. A bind mount has none.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for more than 4095 bytes, for a NUL byte, and for any of a bind mount;
+    /// [`Step::Mount`](crate::Step::Mount) with EINVAL for options that the file system does not know.
+    ///
+    /// # References
+    /// mount(2), tmpfs(5)
     #[must_use]
     pub fn data(mut self, data: impl AsRef<OsStr>) -> Self {
         if !self.data.is_empty() && !data.as_ref().is_empty() {
@@ -219,6 +272,9 @@ impl Mount {
     ///
     /// What is made is real and stays: where the root is a directory of the host, it is made on the host, by the rights that the
     /// program's user has there.
+    ///
+    /// # References
+    /// mkdir(2), openat2(2)
     #[must_use]
     pub fn create_target(mut self) -> Self {
         self.create_target = true;
@@ -230,6 +286,9 @@ impl Mount {
     /// A bind mount with [`Slave`](Propagation::Slave) receives what is mounted below its source outside, and with
     /// [`Shared`](Propagation::Shared) sends back what is mounted below it inside, if the source is on a shared mount, and whatever
     /// [`Command::propagation`] says of all others. In a new user namespace nothing is sent back.
+    ///
+    /// # References
+    /// mount_namespaces(7)
     #[must_use]
     pub fn propagation(mut self, p: Propagation) -> Self {
         self.propagation = Some(p);
@@ -330,6 +389,13 @@ impl Command {
     ///
     /// With a new root nothing that is mounted inside leaks to the host, whatever is set here: what was shared with it only
     /// receives, and with `Shared` what is inside is shared with namespaces that are copied from this one.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) without a mount namespace, created or entered, unless it is
+    /// [`Unchanged`](Propagation::Unchanged); [`Step::Propagation`](crate::Step::Propagation).
+    ///
+    /// # References
+    /// mount_namespaces(7)
     pub fn propagation(&mut self, p: Propagation) -> &mut Self {
         self.mounts.propagation = Some(p);
         self
@@ -337,6 +403,14 @@ impl Command {
 
     /// Whether to mount a new `/proc` inside. Needs `MOUNT`; default: true when `PID` and `MOUNT` are both created, unless a
     /// [`mount`](Self::mount) has it as its target.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`](crate::Step::Validate) for `true` without a mount namespace; `Step::Mount("/proc")`: EPERM with
+    /// [`Cause::MaskedProc`](crate::Cause::MaskedProc) in a user namespace, where parts of the caller's own `/proc` are covered, as in many
+    /// containers.
+    ///
+    /// # References
+    /// proc(5), pid_namespaces(7)
     pub fn mount_proc(&mut self, mount: bool) -> &mut Self {
         self.mounts.proc = Some(mount);
         self
