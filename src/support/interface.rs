@@ -15,7 +15,7 @@ use crate::{Namespace, NamespaceKind, Namespaces, PidFd, diagnose, sys};
 /// Kernel interfaces that the crate uses where they are to be had. `Display` is the kernel's name for it.
 ///
 /// # References
-/// namespaces(7), and the page that is named at each; `PIDFD_GET_*` and `NS_GET_*`: ioctl_nsfs(2)
+/// namespaces(7), ioctl_nsfs(2) for `NS_GET_*`, and the page that is named at each
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Interface {
