@@ -414,7 +414,7 @@ impl Command {
     /// # Errors
     /// At spawn: [`Step::Validate`](crate::Step::Validate) for bits that are none of the eight kinds. [`Step::Clone`](crate::Step::Clone)
     /// with the kinds: EPERM without CAP_SYS_ADMIN and without `USER` in the set, or where user namespaces are restricted; ENOSPC at a
-    /// limit, or 32 levels deep; EINVAL for a kind that the kernel lacks. [`Error::cause`] tells them apart, and the message says what
+    /// limit, of number or of nesting; EINVAL for a kind that the kernel lacks. [`Error::cause`] tells them apart, and the message says what
     /// helps.
     ///
     /// # Requires
