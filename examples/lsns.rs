@@ -9,16 +9,17 @@
 //! cargo run --example lsns -- --dot | dot -Tpng >namespaces.png
 //! ```
 //!
+//! `--type` and `--task` go with each form. Trees and pictures show the owners and parents of what is asked for, too.
 //! Lines are cut to the terminal, or to `COLUMNS` where that is set.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 
-use linux_namespaces::{Inventory, NamespaceInfo, Namespaces, TreeOrder};
+use linux_namespaces::{Inventory, NamespaceId, NamespaceInfo, Namespaces, TreeOrder};
 
 fn main() -> ExitCode {
     match run() {
@@ -49,42 +50,72 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
             }
         }
     }
-    let inventory = Inventory::scan()?;
-    let chosen = inventory.namespaces().filter(|namespace| {
-        kinds.contains(namespace.id().kind().flag())
-            && task.is_none_or(|task| namespace.processes().binary_search(&task).is_ok())
-    });
-    let chosen: Vec<&NamespaceInfo> = chosen.collect();
+    let mut inventory = Inventory::scan()?;
+    let mut chosen: BTreeSet<NamespaceId> = inventory
+        .namespaces()
+        .filter(|namespace| {
+            kinds.contains(namespace.id().kind().flag())
+                && task.is_none_or(|task| namespace.processes().binary_search(&task).is_ok())
+        })
+        .map(NamespaceInfo::id)
+        .collect();
+    let found = !chosen.is_empty();
+    if form.starts_with("--tree") || form == "--dot" {
+        chosen = with_those_above(&inventory, chosen, form == "--tree=parent");
+    }
+    inventory.retain(|namespace| chosen.contains(&namespace.id()));
     let text = match form.as_str() {
         "--tree=parent" => inventory.tree(TreeOrder::Parent).to_string(),
         "--tree" | "--tree=owner" => inventory.tree(TreeOrder::Owner).to_string(),
         "--dot" => inventory.to_dot(),
-        "--json" => serde_json::to_string_pretty(&serde_json::json!({
-            "namespaces": chosen, "unreadable": inventory.unreadable(),
-        }))?,
-        _ => table(&chosen),
+        "--json" => serde_json::to_string_pretty(&inventory)?,
+        _ => table(&inventory),
     };
     match io::stdout().write_all(cut(&text, &form).as_bytes()) {
         // Whoever reads it has seen enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }
-    if inventory.unreadable() > 0 {
-        eprintln!("lsns: {} processes could not be looked into", inventory.unreadable());
+    for (count, what) in [
+        (inventory.unreadable(), "processes could not be looked into"),
+        (inventory.unknown_sockets(), "sockets could not be asked for their net namespace"),
+        (inventory.unknown_mounts(), "mount namespaces have mounts that could not be read"),
+        (inventory.unknown_namespaces(), "listed namespaces could not be opened"),
+    ] {
+        if count > 0 {
+            eprintln!("lsns: {count} {what}");
+        }
     }
     match task {
-        Some(task) if chosen.is_empty() => {
+        Some(task) if !found => {
             Err(format!("process {task} is not there, or may not be looked into").into())
         }
         _ => Ok(ExitCode::SUCCESS),
     }
 }
 
-fn table(namespaces: &[&NamespaceInfo]) -> String {
+/// These with their owners, or only their parents, up to the first ones.
+fn with_those_above(
+    inventory: &Inventory,
+    chosen: BTreeSet<NamespaceId>,
+    only_parents: bool,
+) -> BTreeSet<NamespaceId> {
+    let mut waiting: Vec<NamespaceId> = chosen.into_iter().collect();
+    let mut all = BTreeSet::new();
+    while let Some(id) = waiting.pop() {
+        if let Some(namespace) = inventory.get(id).filter(|_| all.insert(id)) {
+            waiting.extend(namespace.parent());
+            waiting.extend(namespace.owner().filter(|_| !only_parents));
+        }
+    }
+    all
+}
+
+fn table(inventory: &Inventory) -> String {
     let users = users();
     let mut rows =
         vec![["NS", "TYPE", "NPROCS", "PID", "USER", "COMMAND"].map(|title| title.to_owned())];
-    rows.extend(namespaces.iter().map(|namespace| row(namespace, &users)));
+    rows.extend(inventory.namespaces().map(|namespace| row(namespace, &users)));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let [ns, kind, processes, pid, user] = [0, 1, 2, 3, 4].map(|column| width(column).unwrap_or(0));
     let lines = rows.iter().map(|[a, b, c, d, e, f]| {

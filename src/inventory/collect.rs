@@ -12,8 +12,8 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::budget::Pins;
 use super::link;
 use crate::sys::ioctl_nsfs;
 use crate::{NamespaceKind, sys};
@@ -23,8 +23,8 @@ use crate::{NamespaceKind, sys};
 pub(super) struct Shared {
     /// `/proc`.
     pub(super) proc: OwnedFd,
-    /// How many more namespaces may be pinned.
-    pins: AtomicUsize,
+    /// How many namespaces may be pinned.
+    pins: Pins,
     /// The device number that all namespace files have.
     device: OnceLock<u64>,
     /// Whether processes have the same numbers in `/proc` as for system calls.
@@ -32,8 +32,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(proc: OwnedFd, pins: usize, numbers_agree: bool) -> Self {
-        Self { proc, pins: AtomicUsize::new(pins), device: OnceLock::new(), numbers_agree }
+    pub(super) fn new(proc: OwnedFd, pins: Pins, numbers_agree: bool) -> Self {
+        Self { proc, pins, device: OnceLock::new(), numbers_agree }
     }
 
     /// `None` as long as no namespace has been opened.
@@ -60,20 +60,6 @@ impl Shared {
         }
         let again = link::path(format_args!("thread-self/fd/{}", glance.as_raw_fd()));
         sys::openat::read(self.proc.as_fd(), &again)
-    }
-
-    fn may_pin(&self) -> bool {
-        let less = |pins: usize| pins.checked_sub(1);
-        self.pins.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
-    }
-
-    /// The last one that was allowed came to nothing.
-    fn did_not_pin(&self) {
-        self.pins.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn pin_no_more(&self) {
-        self.pins.store(0, Ordering::Relaxed);
     }
 }
 
@@ -201,17 +187,17 @@ impl<'s> Collector<'s> {
         ino: u64,
         open: impl FnOnce() -> io::Result<OwnedFd>,
     ) -> io::Result<Option<usize>> {
-        if !self.shared.may_pin() {
+        if !self.shared.pins.take() {
             return Ok(Some(self.insert(Entry::new(kind, ino, None))));
         }
         let file = match open() {
             Ok(file) => file,
             Err(error) if out_of_descriptors(&error) => {
-                self.shared.pin_no_more();
+                self.shared.pins.exhaust();
                 return Ok(Some(self.insert(Entry::new(kind, ino, None))));
             }
             Err(error) => {
-                self.shared.did_not_pin();
+                self.shared.pins.give_back();
                 return Err(error);
             }
         };
@@ -219,11 +205,11 @@ impl<'s> Collector<'s> {
         // had its number used again.
         let same_kind = ioctl_nsfs::kind(file.as_fd()).is_ok_and(|bits| bits == kind.flag().bits());
         let Some(ino) = self.shared.inode(file.as_fd())?.filter(|_| same_kind) else {
-            self.shared.did_not_pin();
+            self.shared.pins.give_back();
             return Ok(None);
         };
         if let Some(at) = self.find(kind, ino) {
-            self.shared.did_not_pin();
+            self.shared.pins.give_back();
             return Ok(Some(at));
         }
         Ok(Some(self.insert(Entry::new(kind, ino, Some(file)))))
@@ -240,7 +226,7 @@ impl<'s> Collector<'s> {
         if let Some(at) = self.find(kind, ino) {
             return (at, Some(file));
         }
-        if self.shared.may_pin() {
+        if self.shared.pins.take() {
             return (self.insert(Entry::new(kind, ino, Some(file))), None);
         }
         (self.insert(Entry::new(kind, ino, None)), Some(file))

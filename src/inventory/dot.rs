@@ -36,19 +36,17 @@ pub(super) fn graph(inventory: &Inventory) -> String {
         }
     }
     for pid in inventory.of_kind(NamespaceKind::Pid) {
-        if let Some(parent) = pid.parent.and_then(|parent| inventory.get(parent)) {
-            // Within one box the arrow goes around its right side.
-            let within = parent.owner == pid.owner;
-            let end = if within { "_out:e" } else { ":w" };
+        // Within one box it stands below the one that it is in.
+        let around = pid.parent.and_then(|parent| inventory.get(parent));
+        if let Some(parent) = around.filter(|parent| parent.owner != pid.owner) {
             line(
                 &mut text,
                 format_args!(
-                    "{}:{}_out:e -> {}:{}{end} [style=dashed, constraint={}, color=\"{}\"]",
+                    "{}:{}_out:e -> {}:{}:w [style=dashed, color=\"{}\"]",
                     name(parent.owner),
                     port(parent.id),
                     name(pid.owner),
                     port(pid.id),
-                    !within,
                     dark(NamespaceKind::Pid),
                 ),
             );
@@ -88,11 +86,15 @@ fn draw(
             format!("<br/><font color=\"white\" point-size=\"10\">{about}</font>")
         },
     );
-    for namespace in owned {
+    for (namespace, depth) in nested(owned) {
         let kind = namespace.id.kind();
+        let inside = match depth {
+            0 => String::new(),
+            depth => format!("{}└ ", "&#160; ".repeat(depth - 1)),
+        };
         let _ = writeln!(
             text,
-            "    <tr><td port=\"{}\" bgcolor=\"{}\" align=\"left\"><b>{kind}</b></td><td bgcolor=\"{1}\">{}</td><td port=\"{0}_out\" align=\"left\" balign=\"left\">{}</td></tr>",
+            "    <tr><td port=\"{}\" bgcolor=\"{}\" align=\"left\">{inside}<b>{kind}</b></td><td bgcolor=\"{1}\">{}</td><td port=\"{0}_out\" align=\"left\" balign=\"left\">{}</td></tr>",
             port(namespace.id),
             light(kind),
             namespace.id.ino(),
@@ -100,6 +102,24 @@ fn draw(
         );
     }
     text.push_str("    </table>>]\n");
+}
+
+/// In order, but each pid namespace below the one that it is in, if that is here; and how deep.
+fn nested<'i>(owned: &[&'i NamespaceInfo]) -> Vec<(&'i NamespaceInfo, usize)> {
+    let here = |id: NamespaceId| owned.iter().any(|namespace| namespace.id == id);
+    let mut waiting: Vec<(&NamespaceInfo, usize)> = owned
+        .iter()
+        .rev()
+        .filter(|namespace| !namespace.parent.is_some_and(here))
+        .map(|namespace| (*namespace, 0))
+        .collect();
+    let mut ordered = Vec::with_capacity(owned.len());
+    while let Some((namespace, depth)) = waiting.pop() {
+        ordered.push((namespace, depth));
+        let inside = owned.iter().rev().filter(|other| other.parent == Some(namespace.id));
+        waiting.extend(inside.map(|inside| (*inside, depth + 1)));
+    }
+    ordered
 }
 
 /// What there is to say of it, a line for each.
@@ -148,5 +168,43 @@ fn dark(kind: NamespaceKind) -> &'static str {
     match kind {
         NamespaceKind::Pid => "#b3303c",
         _ => "#3b4a6b",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::collect::Entry;
+
+    /// A namespace with what is around it; the owner of all is `user:[1]`, but that of the first is `user:[2]`.
+    fn namespace(kind: NamespaceKind, ino: u64, parent: Option<u64>) -> NamespaceInfo {
+        let owner = Some(if ino == 10 { 2 } else { 1 }).filter(|_| kind == NamespaceKind::Pid);
+        Entry { owner, parent, ..Entry::new(kind, ino, None) }.finish(4)
+    }
+
+    #[test]
+    fn pid_namespaces_of_one_box_stand_below_each_other() {
+        let pids = [(10, None), (11, Some(10)), (12, Some(14)), (13, Some(11)), (14, Some(11))];
+        let users = [(1, Some(2)), (2, None)];
+        let pids = pids.map(|(ino, parent)| namespace(NamespaceKind::Pid, ino, parent));
+        let users = users.map(|(ino, parent)| namespace(NamespaceKind::User, ino, parent));
+        let namespaces = pids.into_iter().chain(users).collect();
+        let inventory = Inventory {
+            namespaces,
+            unreadable: 0,
+            unknown_sockets: 0,
+            unknown_mounts: 0,
+            unknown_namespaces: 0,
+        };
+        let graph = graph(&inventory);
+        let rows: Vec<&str> = graph.lines().filter(|line| line.contains("<b>pid</b>")).collect();
+        let order: Vec<&str> = rows.iter().map(|row| row.split('"').nth(1).unwrap()).collect();
+        assert_eq!(order, ["pid_11", "pid_13", "pid_14", "pid_12", "pid_10"], "{graph}");
+        let depths: Vec<usize> = rows.iter().map(|row| row.matches("└ ").count()).collect();
+        assert_eq!(depths, [0, 1, 1, 1, 0], "{graph}");
+        assert!(rows[3].contains("&#160; └ <b>pid</b>"), "{graph}");
+        let arrows: Vec<&str> = graph.lines().filter(|line| line.contains("dashed")).collect();
+        assert_eq!(arrows.len(), 1, "only from box to box\n{graph}");
+        assert!(arrows[0].contains("user_2:pid_10_out:e -> user_1:pid_11:w"), "{graph}");
     }
 }

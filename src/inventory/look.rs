@@ -192,18 +192,20 @@ impl<'s> Looker<'s> {
         process: u32,
         place: BorrowedFd<'_>,
         own: [Option<u64>; 8],
-        mut first_ended: bool,
+        first_ended: bool,
     ) -> io::Result<()> {
+        // The thread whose table of descriptors has been read: nearly always the only table.
+        let mut read_of = (!first_ended).then_some(process);
         let list = sys::openat::list(place, c"task")?;
         let mut threads = std::mem::take(&mut self.threads);
         threads.clear();
         sys::getdents::names(list.as_fd(), &mut self.names, |name| threads.extend(link::id(name)))?;
         for thread in threads.iter().copied().filter(|thread| *thread != process) {
             let place = link::path(format_args!("{thread}"));
-            let read = self.look_at_thread(process, thread, list.as_fd(), own, first_ended);
+            let table = read_of.is_none_or(|other| self.has_a_table_of_its_own(thread, other));
+            let read = self.look_at_thread(process, thread, list.as_fd(), own, table);
             match outcome(read)? {
-                // They share one table of descriptors, which is read once.
-                Read::Done => first_ended = false,
+                Read::Done => read_of = read_of.or(Some(thread)),
                 // One thread may end before the others.
                 Read::Refused if sys::stat::links(list.as_fd(), &place).is_ok() => {
                     return Err(io::Error::from_raw_os_error(libc::EACCES));
@@ -213,6 +215,13 @@ impl<'s> Looker<'s> {
         }
         self.threads = threads;
         Ok(())
+    }
+
+    /// Whether its descriptors are not those of the other thread, as after `unshare(CLONE_FILES)`.
+    fn has_a_table_of_its_own(&self, thread: u32, other: u32) -> bool {
+        // Where that is not told, it is taken for what is usual.
+        self.seen.shared.numbers_agree
+            && sys::kcmp::same_descriptors(thread, other).is_ok_and(|same| !same)
     }
 
     fn look_at_thread(

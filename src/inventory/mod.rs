@@ -1,6 +1,8 @@
 //! Every namespace on the host: who is in it, who owns it, who keeps it alive.
 #![forbid(unsafe_code)]
 
+mod again;
+mod budget;
 mod collect;
 mod dot;
 mod link;
@@ -12,6 +14,7 @@ mod relate;
 mod scan;
 mod sockets;
 mod tree;
+mod views;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -31,8 +34,9 @@ use crate::{NamespaceId, NamespaceKind};
 ///
 /// **What is not seen** is counted: [`unreadable`](Self::unreadable), [`unknown_sockets`](Self::unknown_sockets),
 /// [`unknown_mounts`](Self::unknown_mounts), [`unknown_namespaces`](Self::unknown_namespaces). Not counted, for nothing tells of
-/// them: processes outside the caller's pid namespace, or hidden by the mount option `hidepid`; and, before Linux 6.19,
-/// descriptors on their way from one process to another, and those of a thread that has a descriptor table of its own.
+/// them: processes outside the caller's pid namespace, or hidden by the mount option `hidepid`; before Linux 6.19,
+/// descriptors on their way from one process to another; and, in a kernel without kcmp(2), those of a thread that has a descriptor
+/// table of its own.
 ///
 /// ```
 /// use linux_namespaces::{Inventory, NamespaceKind, ProcessNamespaces, TreeOrder};
@@ -63,20 +67,20 @@ impl Inventory {
     ///
     /// It reads eight to ten links for each process, one more for each of its descriptors, and for each of its sockets
     /// it takes a duplicate for a moment, as nothing else tells a socket's namespace. With many processes it starts
-    /// threads for the time it takes. Of the descriptors that the caller may still open, it uses half at most; to another
-    /// scan at the same time they are this process's, as all others.
+    /// threads for the time it takes. Of the descriptors that the caller may still open, all scans at a time keep half open at
+    /// most. Where that is too few, the scan looks twice.
     ///
     /// Everything takes the right to look into a process: to be the same user, or CAP_SYS_PTRACE. Root sees almost all.
     ///
     /// # Errors
-    /// [`Step::Open`](crate::Step::Open) where `/proc` is not mounted. [`Step::Inspect`](crate::Step::Inspect): EMFILE or ENFILE, too
+    /// [`Step::Open`](crate::Step::Open) of `/proc`: ENOENT where no proc is mounted there. [`Step::Inspect`](crate::Step::Inspect): EMFILE or ENFILE, too
     /// many open descriptors; or what else reading `/proc` answers. What may not be read is no error, but counted.
     ///
     /// # Requires
-    /// A mounted `/proc`. Sockets are told by pidfd_getfd(2), Linux 5.6.
+    /// A mounted `/proc`. Sockets are told by pidfd_getfd(2), Linux 5.6; mounts where no process sees all by statmount(2), Linux 6.11.
     ///
     /// # References
-    /// namespaces(7), ioctl_nsfs(2), proc_pid_ns(5), proc_pid_mountinfo(5), pidfd_getfd(2), lsns(8)
+    /// namespaces(7), ioctl_nsfs(2), proc_pid_ns(5), proc_pid_mountinfo(5), pidfd_getfd(2), statmount(2), lsns(8)
     pub fn scan() -> Result<Self> {
         scan::scan(scan::Way::usual())
     }
@@ -113,6 +117,19 @@ impl Inventory {
         self.namespaces.iter().filter(move |namespace| namespace.owner == Some(owner))
     }
 
+    /// Leaves out what does not answer `true`, for a tree or graph of a part. The counts stay what they are.
+    ///
+    /// ```
+    /// use linux_namespaces::{Inventory, NamespaceKind};
+    /// let mut inventory = Inventory::scan()?;
+    /// inventory.retain(|namespace| namespace.id().kind() == NamespaceKind::Net);
+    /// assert_eq!(inventory.namespaces().count(), inventory.of_kind(NamespaceKind::Net).count());
+    /// # Ok::<(), linux_namespaces::Error>(())
+    /// ```
+    pub fn retain(&mut self, keep: impl FnMut(&NamespaceInfo) -> bool) {
+        self.namespaces.retain(keep);
+    }
+
     /// How many processes the caller may not look into. Their namespaces are here only if others show them, too.
     #[must_use]
     pub fn unreadable(&self) -> usize {
@@ -126,7 +143,8 @@ impl Inventory {
         self.unknown_sockets
     }
 
-    /// How many mount namespaces there are whose mounts could not be read, because no process is in them.
+    /// How many mount namespaces there are of which not all mounts could be read: before Linux 6.11, or without CAP_SYS_ADMIN over
+    /// them, it takes a process that is in it and in no chroot.
     #[must_use]
     pub fn unknown_mounts(&self) -> usize {
         self.unknown_mounts
@@ -150,7 +168,7 @@ impl Inventory {
     /// All of them as a directed graph for Graphviz, as in `dot -Tsvg`.
     ///
     /// A box is a user namespace with what it owns; arrows lead from each user namespace to those inside it, and, dashed,
-    /// from each pid namespace to those inside it.
+    /// from each pid namespace to those inside it that are in other boxes. Within a box they stand below it.
     #[must_use]
     pub fn to_dot(&self) -> String {
         dot::graph(self)

@@ -8,8 +8,30 @@ use std::path::PathBuf;
 use super::link;
 use crate::NamespaceKind;
 
+/// A namespace that is mounted, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Bound {
+    pub(super) kind: NamespaceKind,
+    pub(super) ino: u64,
+    pub(super) path: PathBuf,
+}
+
+impl Bound {
+    /// `root` is what of its file system is mounted. `None`: no namespace.
+    pub(super) fn new(root: &[u8], point: Vec<u8>) -> Option<Self> {
+        let (kind, ino) = link::namespace(root)?;
+        Some(Self { kind, ino, path: PathBuf::from(OsString::from_vec(point)) })
+    }
+}
+
+/// Whether the root directory itself is a mount, as that of a mount namespace is.
+pub(super) fn has_root(mountinfo: &[u8]) -> bool {
+    let mut lines = mountinfo.split(|byte| *byte == b'\n');
+    lines.any(|line| line.split(|byte| *byte == b' ').nth(4) == Some(b"/"))
+}
+
 /// The namespaces that are mounted, and where. proc_pid_mountinfo(5).
-pub(super) fn namespaces(mountinfo: &[u8]) -> impl Iterator<Item = (NamespaceKind, u64, PathBuf)> {
+pub(super) fn namespaces(mountinfo: &[u8]) -> impl Iterator<Item = Bound> {
     mountinfo.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
         let root = fields.nth(3)?;
@@ -19,8 +41,7 @@ pub(super) fn namespaces(mountinfo: &[u8]) -> impl Iterator<Item = (NamespaceKin
         if fields.next()? != b"nsfs" {
             return None;
         }
-        let (kind, ino) = link::namespace(root)?;
-        Some((kind, ino, PathBuf::from(OsString::from_vec(unescaped(point)))))
+        Bound::new(root, unescaped(point))
     })
 }
 
@@ -62,13 +83,17 @@ mod tests {
 35 22 0:4 wrong:[8] /y rw - nsfs nsfs rw\n\
 36";
         let found: Vec<_> = namespaces(mountinfo).collect();
+        let bound = |kind, ino, path: &str| Bound { kind, ino, path: path.into() };
         assert_eq!(
             found,
             [
-                (NamespaceKind::Net, 4_026_532_281, PathBuf::from("/run/netns/blue")),
-                (NamespaceKind::Mount, 4_026_532_300, PathBuf::from("/a b\\c")),
+                bound(NamespaceKind::Net, 4_026_532_281, "/run/netns/blue"),
+                bound(NamespaceKind::Mount, 4_026_532_300, "/a b\\c"),
             ]
         );
+        assert!(has_root(mountinfo));
+        let chroot = mountinfo.iter().position(|byte| *byte == b'\n').unwrap();
+        assert!(!has_root(&mountinfo[chroot..]));
     }
 
     #[test]
@@ -92,12 +117,13 @@ mod tests {
                 .collect();
             let line = [b"1 2 0:4 uts:[9] ", &escaped[..], b" rw - nsfs nsfs rw\n"].concat();
             let path = PathBuf::from(OsString::from_vec(name));
-            prop_assert_eq!(namespaces(&line).collect::<Vec<_>>(), [(NamespaceKind::Uts, 9, path)]);
+            let bound = Bound { kind: NamespaceKind::Uts, ino: 9, path };
+            prop_assert_eq!(namespaces(&line).collect::<Vec<_>>(), [bound]);
         }
 
         #[test]
         fn nothing_panics(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = namespaces(&text).count();
+            let _ = (namespaces(&text).count(), has_root(&text));
         }
     }
 }

@@ -1,44 +1,37 @@
-//! The namespaces that are kept by bind mounts, in every mount namespace that has a process.
+//! The namespaces that are kept by bind mounts, in every mount namespace.
 #![forbid(unsafe_code)]
 
 use std::ffi::CString;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::collect::{Collector, Entry, Sighting, gone, out_of_descriptors, refused};
-use super::{link, mountinfo, relate};
-use crate::process::ENTRIES;
-use crate::{NamespaceKind, sys};
+use super::collect::{Collector, Entry, out_of_descriptors};
+use super::mountinfo::Bound;
+use super::relate;
+use super::views::{self, View};
+use crate::{Namespace, NamespaceKind, sys};
 
-/// How many of a namespace's processes are asked for its mounts before it is given up.
+/// How many of a namespace's processes are tried to reach a mount by, where it is not known which of them can.
 const TRIES: usize = 16;
 
-/// Reads the mounts of every mount namespace, and says how many there are whose mounts could not be read.
+/// Reads the mounts of every mount namespace, and says of how many not all mounts could be read.
 pub(super) fn read(seen: &mut Collector<'_>) -> io::Result<usize> {
     let own = own_namespace(seen)?;
+    let mut buffers = views::Buffers::default();
     let mut unknown = 0;
-    let mut text = Vec::new();
     let mut at = 0;
-    // A mount namespace that is found by its bind mount comes after the others; its own mounts are unknown.
+    // A mount namespace that is found by its bind mount comes after the others.
     while at < seen.entries.len() {
-        let entry = &seen.entries[at];
-        if entry.kind == NamespaceKind::Mount {
-            let ino = entry.ino;
-            let mut places = candidates(entry.processes.iter().copied(), &entry.others);
-            if own == Some(ino) {
-                // The paths as the caller sees them are of most use.
-                places.insert(0, "thread-self".to_owned());
-            }
-            match read_one(seen, ino, &places, &mut text)? {
-                Some(place) => {
-                    for (kind, ino, path) in mountinfo::namespaces(&text) {
-                        add(seen, kind, ino, &place, path)?;
-                    }
+        if seen.entries[at].kind == NamespaceKind::Mount {
+            let is_own = own == Some(seen.entries[at].ino);
+            let found = views::of(seen, at, is_own, &mut buffers)?;
+            unknown += usize::from(!found.whole);
+            for view in found.views {
+                for bound in &view.bound {
+                    add(seen, bound, |seen| reach(seen, at, is_own, &view, bound))?;
                 }
-                None => unknown += 1,
             }
         }
         at += 1;
@@ -51,94 +44,74 @@ fn own_namespace(seen: &Collector<'_>) -> io::Result<Option<u64>> {
     own.map_or(Ok(None), |own| seen.shared.inode(own.as_fd()))
 }
 
-/// The places below `/proc` of processes and threads in a mount namespace.
-fn candidates(processes: impl Iterator<Item = u32>, others: &[Sighting]) -> Vec<String> {
-    let threads = others.iter().filter_map(|sighting| match sighting {
-        Sighting::Thread { process, thread } => Some(format!("{process}/task/{thread}")),
-        _ => None,
-    });
-    // The first ones are the least likely to be in a chroot.
-    processes.map(|process| process.to_string()).chain(threads).take(TRIES).collect()
-}
-
-/// Reads the mountinfo of the first place that is there, and still in that namespace.
-fn read_one(
-    seen: &Collector<'_>,
-    ino: u64,
-    places: &[String],
-    text: &mut Vec<u8>,
-) -> io::Result<Option<OwnedFd>> {
-    for place in places {
-        text.clear();
-        let mut read = || -> io::Result<(OwnedFd, bool)> {
-            let proc = seen.shared.proc.as_fd();
-            let place = sys::openat::place(proc, &link::path(format_args!("{place}")))?;
-            File::from(sys::openat::read(place.as_fd(), c"mountinfo")?).read_to_end(text)?;
-            let mut buffer = [0; 64];
-            let name = ENTRIES[NamespaceKind::Mount as usize];
-            let link = sys::readlink::readlinkat(place.as_fd(), name, &mut buffer)?;
-            Ok((place, link::namespace(link) == Some((NamespaceKind::Mount, ino))))
-        };
-        match read() {
-            Ok((place, true)) => return Ok(Some(place)),
-            Ok((_, false)) => {}
-            Err(error) if gone(&error) || refused(&error) => {}
-            // What a process has that is just ending.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(None)
-}
-
-/// A mount of a namespace, as the process whose directory is `place` sees it.
+/// A namespace that is mounted somewhere; `open` opens it there.
 fn add(
     seen: &mut Collector<'_>,
-    kind: NamespaceKind,
-    ino: u64,
-    place: &OwnedFd,
-    path: PathBuf,
+    bound: &Bound,
+    open: impl FnOnce(&Collector<'_>) -> io::Result<Option<OwnedFd>>,
 ) -> io::Result<()> {
-    let pinned = |at: usize, seen: &Collector<'_>| seen.entries[at].pin.is_some();
-    let mut at = seen.find(kind, ino);
-    if !at.is_some_and(|at| pinned(at, seen)) {
-        match open(seen, ino, place, &path) {
-            Ok(Some(file)) => {
-                let (found, file) = seen.discover(kind, ino, file);
-                let entry = &mut seen.entries[found];
-                entry.known_to_exist = true;
-                if let Some(file) = file {
-                    // It was seen before, unpinned; or no more may be pinned.
-                    relate::relate(seen, found, file.as_fd())?;
-                }
-                at = Some(found);
+    let mut at = seen.find(bound.kind, bound.ino);
+    if at.is_none_or(|at| seen.entries[at].pin.is_none()) {
+        // Where the caller cannot get there, the mount is all there is to say.
+        if let Some(file) = open(seen)? {
+            let (found, file) = seen.discover(bound.kind, bound.ino, file);
+            seen.entries[found].known_to_exist = true;
+            if let Some(file) = file {
+                // It was seen before, unpinned; or no more may be pinned.
+                relate::relate(seen, found, file.as_fd())?;
             }
-            Ok(None) => {}
-            Err(error) if out_of_descriptors(&error) => return Err(error),
-            // The caller cannot get there: the mount is all there is to say.
-            Err(_) => {}
+            at = Some(found);
         }
     }
     let at = match at {
         Some(at) => at,
-        None => seen.insert(Entry::new(kind, ino, None)),
+        None => seen.insert(Entry::new(bound.kind, bound.ino, None)),
     };
-    seen.entries[at].mounted_at.push(path);
+    seen.entries[at].mounted_at.push(bound.path.clone());
     Ok(())
 }
 
-/// Opens the namespace that is mounted there; `None` if something else is, on top of it or by now.
+/// Opens what is mounted in the mount namespace `at`: by a process that is in it, or else from inside.
+fn reach(
+    seen: &Collector<'_>,
+    at: usize,
+    is_own: bool,
+    view: &View,
+    bound: &Bound,
+) -> io::Result<Option<OwnedFd>> {
+    let below = bound.path.strip_prefix("/").unwrap_or(&bound.path);
+    if let Some(place) = &view.place {
+        if let Some(file) = open(seen, place.as_fd(), &Path::new("root").join(below), bound)? {
+            return Ok(Some(file));
+        }
+    }
+    let entry = &seen.entries[at];
+    let own = is_own.then(|| "thread-self".to_owned());
+    // Those in a chroot do not get there, and have no other file in its place that would be taken for it.
+    for place in own.into_iter().chain(views::places(entry).take(TRIES)) {
+        let path = Path::new(&place).join("root").join(below);
+        if let Some(file) = open(seen, seen.shared.proc.as_fd(), &path, bound)? {
+            return Ok(Some(file));
+        }
+    }
+    // It takes a right that root has, and nothing else of the caller moves.
+    let namespace = entry.pin.as_ref().filter(|_| !is_own).and_then(|pin| pin.try_clone().ok());
+    let Some(namespace) = namespace else { return Ok(None) };
+    let namespace = Namespace::known(namespace, NamespaceKind::Mount);
+    namespace.run(|| open(seen, seen.shared.proc.as_fd(), &bound.path, bound)).unwrap_or(Ok(None))
+}
+
+/// `None` if something else is there, on top of it or by now, or if the caller cannot get there.
 fn open(
     seen: &Collector<'_>,
-    ino: u64,
-    place: &OwnedFd,
+    directory: BorrowedFd<'_>,
     path: &Path,
+    bound: &Bound,
 ) -> io::Result<Option<OwnedFd>> {
-    let below = path.strip_prefix("/").unwrap_or(path);
-    // Below the root directory that the paths start from.
-    let mut inside = b"root/".to_vec();
-    inside.extend_from_slice(below.as_os_str().as_bytes());
-    let inside = CString::new(inside)?;
-    let file = seen.shared.open(place.as_fd(), &inside)?;
-    Ok((seen.shared.inode(file.as_fd())? == Some(ino)).then_some(file))
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return Ok(None) };
+    match seen.shared.open(directory, &path) {
+        Ok(file) => Ok((seen.shared.inode(file.as_fd())? == Some(bound.ino)).then_some(file)),
+        Err(error) if out_of_descriptors(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }

@@ -9,17 +9,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use super::collect::{Collector, Entry, Shared, Sighting, gone, out_of_descriptors, refused};
+use super::budget::{self, Helper, Pins};
+use super::collect::{Entry, Shared, Sighting, out_of_descriptors};
 use super::look::Looker;
-use super::{Inventory, NamespaceInfo, listed, mounts, relate, sockets};
+use super::{Inventory, NamespaceInfo, again, listed, mounts, relate};
 use crate::error::{At as _, Error, Result, Step};
-use crate::sys::ioctl_nsfs;
 use crate::{NamespaceId, NamespaceKind, process, sys};
 
 /// How a scan goes about it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
-    /// How many namespaces stay open at most while it lasts.
+    /// How many namespaces stay open at most while it lasts, together with those of other scans at the time.
     pub(super) pins: usize,
     /// How many processes it takes to make another thread worth its while.
     pub(super) processes_for_a_thread: usize,
@@ -28,12 +28,7 @@ pub(super) struct Way {
 
 impl Way {
     pub(super) fn usual() -> Self {
-        let limit = sys::getrlimit::descriptors();
-        // Since Linux 6.2 the size is the number of open descriptors.
-        let open = fs::metadata("/proc/self/fd").map_or(0, |directory| directory.len());
-        let free = limit.saturating_sub(usize::try_from(open).unwrap_or(usize::MAX));
-        // The other half is for the caller's other threads.
-        Self { pins: free / 2, processes_for_a_thread: 256, most_threads: 8 }
+        Self { pins: budget::pins(), processes_for_a_thread: 256, most_threads: 8 }
     }
 }
 
@@ -41,7 +36,7 @@ impl Way {
 const BLOCK: usize = 32;
 
 pub(super) fn scan(way: Way) -> Result<Inventory> {
-    let shared = shared(way).at(|| Step::Open("/proc".into()))?;
+    let shared = shared(way)?;
     found(&shared, way).map_err(|error| {
         let scanning = Error::new(Step::Inspect).on("all processes");
         if out_of_descriptors(&error) {
@@ -53,12 +48,21 @@ pub(super) fn scan(way: Way) -> Result<Inventory> {
     })
 }
 
-fn shared(way: Way) -> io::Result<Shared> {
+fn shared(way: Way) -> Result<Shared> {
+    let step = || Step::Open("/proc".into());
     let flags = libc::O_PATH | libc::O_DIRECTORY;
-    let proc = fs::File::options().read(true).custom_flags(flags).open("/proc")?;
+    let proc = fs::File::options().read(true).custom_flags(flags).open("/proc").at(step)?;
+    if sys::statfs::magic(proc.as_fd()).at(step)? != PROC_SUPER_MAGIC {
+        return Err(Error::new(step()).errno(libc::ENOENT).because(
+            "no proc is mounted there: `mount -t proc proc /proc`, or `Mount::proc` for a program with a root of its own",
+        ));
+    }
     let own = own_number();
-    Ok(Shared::new(OwnedFd::from(proc), way.pins, own == Some(std::process::id())))
+    let numbers_agree = own == Some(std::process::id());
+    Ok(Shared::new(OwnedFd::from(proc), Pins::new(way.pins), numbers_agree))
 }
+
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// This process's number in `/proc`. `None`: that is the one of another pid namespace.
 fn own_number() -> Option<u32> {
@@ -87,7 +91,7 @@ fn found(shared: &Shared, way: Way) -> io::Result<Inventory> {
     let unknown_mounts = mounts::read(&mut seen)?;
     let unknown_namespaces = listed::add(&mut seen)?;
     relate::relate_pinned(&mut seen)?;
-    make_certain(&mut seen)?;
+    again::make_certain(&mut seen)?;
 
     let device = match shared.device() {
         Some(device) => device,
@@ -127,8 +131,12 @@ fn look_at_all(
     let parts = Mutex::new(Vec::new());
     let failure = Mutex::new(None);
     thread::scope(|scope| {
-        for _ in 1..threads(way, processes.len()) {
+        let most = threads(way, processes.len()) - 1;
+        for _ in 0..most {
+            // Where others help already, or no more threads are to be had, those that are there do it.
+            let Some(hired) = Helper::hire(most) else { break };
             let helper = || {
+                let _hired = hired;
                 let mut looker = Looker::new(shared);
                 let result = work(&mut looker);
                 let part = (looker.unreadable, looker.unknown_sockets());
@@ -140,7 +148,6 @@ fn look_at_all(
                 }
             };
             let builder = thread::Builder::new().name("namespaces".to_owned());
-            // Where there are no more threads to be had, those that are there do it.
             if builder.spawn_scoped(scope, helper).is_err() {
                 break;
             }
@@ -161,86 +168,6 @@ fn threads(way: Way, processes: usize) -> usize {
     paying.min(thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Repeats, under a pin, the sightings that were made without one.
-fn make_certain(seen: &mut Collector<'_>) -> io::Result<()> {
-    let mut at = 0;
-    while at < seen.entries.len() {
-        if !seen.entries[at].certain {
-            look_again(seen, at)?;
-        }
-        at += 1;
-    }
-    Ok(())
-}
-
-fn look_again(seen: &mut Collector<'_>, at: usize) -> io::Result<()> {
-    let (kind, ino) = (seen.entries[at].kind, seen.entries[at].ino);
-    let sightings: Vec<Sighting> = {
-        let entry = &mut seen.entries[at];
-        let processes = std::mem::take(&mut entry.processes).into_iter().map(Sighting::Process);
-        processes.chain(std::mem::take(&mut entry.others)).collect()
-    };
-    let mut pin = seen.entries[at].pin.take();
-    // What was said of it may have been said of an earlier one.
-    seen.entries[at].related &= pin.is_some();
-    for sighting in sightings {
-        let again = match &pin {
-            None => open_again(seen.shared, kind, ino, sighting).map(|file| {
-                pin = file;
-                pin.is_some()
-            }),
-            Some(_) => shows_again(seen.shared, kind, ino, sighting),
-        };
-        match again {
-            Ok(true) => seen.entries[at].add(sighting),
-            Ok(false) => {}
-            Err(error) if gone(&error) || refused(&error) => {}
-            // What was a socket is none, or nothing, by now.
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::EBADF | libc::ENOTSOCK | libc::EINVAL)
-                ) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if let Some(pin) = &pin {
-        relate::relate(seen, at, pin.as_fd())?;
-    }
-    seen.entries[at].certain = true;
-    Ok(())
-}
-
-fn open_again(
-    shared: &Shared,
-    kind: NamespaceKind,
-    ino: u64,
-    sighting: Sighting,
-) -> io::Result<Option<OwnedFd>> {
-    let file = match sighting {
-        Sighting::Socket { process, number, .. } => sockets::namespace(shared, process, number)?,
-        _ => shared.open(shared.proc.as_fd(), &sighting.link(kind))?,
-    };
-    let same_kind = ioctl_nsfs::kind(file.as_fd()).is_ok_and(|bits| bits == kind.flag().bits());
-    Ok((same_kind && shared.inode(file.as_fd())? == Some(ino)).then_some(file))
-}
-
-fn shows_again(
-    shared: &Shared,
-    kind: NamespaceKind,
-    ino: u64,
-    sighting: Sighting,
-) -> io::Result<bool> {
-    if let Sighting::Socket { process, number, .. } = sighting {
-        let namespace = sockets::namespace(shared, process, number)?;
-        return Ok(shared.inode(namespace.as_fd())? == Some(ino));
-    }
-    let mut buffer = [0; 64];
-    let link = sighting.link(kind);
-    let link = sys::readlink::readlinkat(shared.proc.as_fd(), &link, &mut buffer)?;
-    Ok(super::link::namespace(link) == Some((kind, ino)))
-}
-
 impl Entry {
     /// Whether anything shows that there is such a namespace.
     fn is_there(&self) -> bool {
@@ -250,7 +177,7 @@ impl Entry {
             || !self.mounted_at.is_empty()
     }
 
-    fn finish(self, device: u64) -> NamespaceInfo {
+    pub(super) fn finish(self, device: u64) -> NamespaceInfo {
         let mut held_by = Vec::new();
         let mut threads = Vec::new();
         let mut for_children_of = Vec::new();

@@ -20,7 +20,7 @@ pub(super) struct Sockets {
     knows_own: bool,
 }
 
-/// The pidfd of a process, once it was needed. `None` inside: it is not to be had.
+/// The pidfd of a process or thread, once it was needed. `None` inside: it is not to be had.
 type Pidfd = Option<Option<OwnedFd>>;
 
 impl Sockets {
@@ -29,7 +29,7 @@ impl Sockets {
         self.of.values().filter(|net| net.is_none()).count()
     }
 
-    /// Finds out which namespace a process holds by a socket. `place` is the process's directory.
+    /// Finds out which namespace a process holds by a socket. `place` is the directory of the process, or of its thread.
     pub(super) fn look_at(
         &mut self,
         seen: &mut Collector<'_>,
@@ -38,12 +38,12 @@ impl Sockets {
         place: BorrowedFd<'_>,
         pidfd: &mut Pidfd,
     ) -> io::Result<()> {
-        let Sighting::Socket { process, number, .. } = sighting else { return Ok(()) };
+        let Sighting::Socket { process, thread, number } = sighting else { return Ok(()) };
         if let Some(known) = self.of.get(&socket) {
             return known.map_or(Ok(()), |net| keep(seen, net, sighting));
         }
         self.know_own(seen);
-        let pidfd = pidfd.get_or_insert_with(|| open_process(seen.shared, process, place));
+        let pidfd = pidfd.get_or_insert_with(|| open_thread(seen.shared, process, thread, place));
         let duplicate = match pidfd {
             Some(pidfd) => sys::pidfd::descriptor(pidfd.as_fd(), number),
             None => Err(io::Error::from_raw_os_error(libc::EPERM)),
@@ -114,22 +114,35 @@ fn keep(seen: &mut Collector<'_>, net: u64, sighting: Sighting) -> io::Result<()
     Ok(())
 }
 
-/// A pidfd of the process whose directory is `place`, and of no other.
-fn open_process(shared: &Shared, process: u32, place: BorrowedFd<'_>) -> Option<OwnedFd> {
+/// A pidfd of the process, or else of the thread, whose directory is `place`, and of no other.
+fn open_thread(
+    shared: &Shared,
+    process: u32,
+    thread: u32,
+    place: BorrowedFd<'_>,
+) -> Option<OwnedFd> {
     if !shared.numbers_agree {
         return None;
     }
-    let pidfd = sys::pidfd::open(process).ok()?;
+    let pidfd =
+        if thread == process { sys::pidfd::open(process) } else { sys::pidfd::open_thread(thread) };
+    let pidfd = pidfd.ok()?;
     // As long as it is there, nobody else has its number.
-    sys::stat::links(place, c"task").ok()?;
+    sys::stat::links(place, c"ns").ok()?;
     Some(pidfd)
 }
 
 /// The namespace of a process's socket, once more.
-pub(super) fn namespace(shared: &Shared, process: u32, number: u32) -> io::Result<OwnedFd> {
-    let place = sys::openat::place(shared.proc.as_fd(), &link::path(format_args!("{process}")))?;
+pub(super) fn namespace(
+    shared: &Shared,
+    process: u32,
+    thread: u32,
+    number: u32,
+) -> io::Result<OwnedFd> {
+    let path = link::path(format_args!("{process}/task/{thread}"));
+    let place = sys::openat::place(shared.proc.as_fd(), &path)?;
     let refused = || io::Error::from_raw_os_error(libc::EPERM);
-    let pidfd = open_process(shared, process, place.as_fd()).ok_or_else(refused)?;
+    let pidfd = open_thread(shared, process, thread, place.as_fd()).ok_or_else(refused)?;
     let socket = sys::pidfd::descriptor(pidfd.as_fd(), number)?;
     let cookie = sys::socket::net_cookie(socket.as_fd());
     match (cookie, sys::socket::net_namespace(socket.as_fd())) {

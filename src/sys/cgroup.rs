@@ -7,16 +7,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use super::syscall::{Errno, syscall};
 
 /// Whether the directory is one of cgroup version 2.
-#[allow(clippy::unnecessary_cast, reason = "the widths differ between architectures")]
 pub(crate) fn is_version_2(directory: BorrowedFd<'_>) -> io::Result<bool> {
     const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
-    // SAFETY: plain integers.
-    let mut status: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: a `statfs` to fill.
-    if unsafe { libc::fstatfs(directory.as_raw_fd(), &raw mut status) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(status.f_type as i64 == CGROUP2_SUPER_MAGIC)
+    Ok(super::statfs::magic(directory)? == CGROUP2_SUPER_MAGIC)
 }
 
 /// The file that processes are put in through, with the rights of the caller.

@@ -81,6 +81,16 @@ pub(crate) fn unique_id(namespace: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(id)
 }
 
+/// `NS_GET_MNTNS_ID` (Linux 6.11), of a mount namespace: what statmount(2) and listmount(2) know it by.
+pub(crate) fn mount_namespace_id(namespace: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut id = 0u64;
+    // SAFETY: fills one `u64`, as the request says.
+    if unsafe { libc::ioctl(namespace.as_raw_fd(), ior::<u64>(5), &raw mut id) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(id)
+}
+
 /// `NS_GET_PID_IN_PIDNS` (Linux 6.11): the caller's `pid` as this namespace numbers it.
 pub(crate) fn pid_inside(namespace: BorrowedFd<'_>, pid: u32) -> io::Result<u32> {
     translate(namespace, 8, pid)

@@ -26,6 +26,13 @@ pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) })
 }
 
+/// The thread with this id in the caller's pid namespace (Linux 6.9; EINVAL before).
+pub(crate) fn open_thread(thread: u32) -> io::Result<OwnedFd> {
+    const PIDFD_THREAD: libc::c_int = libc::O_EXCL;
+    // SAFETY: takes numbers.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, thread as libc::pid_t, PIDFD_THREAD) })
+}
+
 /// `pidfd_getfd(2)` (Linux 5.6): a duplicate of the process's descriptor `number`. EPERM without the right to trace it.
 pub(crate) fn descriptor(pidfd: BorrowedFd<'_>, number: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers.

@@ -130,6 +130,40 @@ pub(super) fn a_thread_elsewhere() {
     other.join().expect("it ends");
 }
 
+/// What a thread has open since `unshare(CLONE_FILES)`, its process has not.
+pub(super) fn a_table_of_its_own() {
+    let (ready, wait) = mpsc::channel();
+    let (leave, stay) = mpsc::channel::<()>();
+    let inside = Inside::new(Namespaces::UTS);
+    let uts = inside.id(NamespaceKind::Uts);
+    let path = CString::new(format!("/proc/{}/ns/uts", inside.pid())).expect("a path");
+    let other = thread::spawn(move || {
+        // SAFETY: this thread owns none of the descriptors that its copy is closed with.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
+        // SAFETY: a path that lives through the call. It is closed with the thread's table.
+        assert!(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY) } >= 0);
+        unshare(Namespaces::NET).expect("a net namespace");
+        let net = own(NamespaceKind::Net);
+        // SAFETY: numbers. It is closed as the other is.
+        assert!(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM, 0) } >= 0);
+        unshare(Namespaces::NET).expect("another");
+        ready.send(net).expect("a listener");
+        let _ = stay.recv();
+    });
+    let net = wait.recv().expect("a thread");
+    drop(inside);
+    let inventory = scan();
+    let me = [std::process::id()];
+    let info = inventory.get(uts).expect("the namespace that the thread holds");
+    assert_eq!((info.processes(), info.held_by()), (&[][..], &me[..]), "{info:?}");
+    // That of the socket takes a pidfd of a thread, Linux 6.9.
+    let held = inventory.get(net).map_or(&[][..], NamespaceInfo::held_by);
+    assert!(held == me || inventory.unknown_sockets() > 0, "{held:?}");
+    drop(leave);
+    other.join().expect("it ends");
+    assert!(scan().get(uts).is_none());
+}
+
 pub(super) fn for_children() {
     unshare(with_user(Namespaces::TIME)).expect("a time namespace for children");
     let here = ProcessNamespaces::current().expect("own namespaces");

@@ -5,9 +5,11 @@ mod common;
 mod change;
 mod held;
 mod lsns;
+mod mounted;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::CString;
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -15,19 +17,20 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::process::Command as StdCommand;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Footprint, Need, in_own_process, inode, is_root, test, test_with, with_user};
 use linux_namespaces::{
     Child, Command, Inventory, Namespace, NamespaceId, NamespaceInfo, NamespaceKind, Namespaces,
-    ProcessNamespaces, Stdio, TreeOrder, unshare,
+    ProcessNamespaces, Stdio, Step, TreeOrder, unshare,
 };
 
 use change::*;
 use held::*;
 use lsns::*;
+use mounted::*;
 use text::*;
 
 /// Compiles only if other threads may have all of these.
@@ -51,6 +54,12 @@ fn main() {
             ("a_thread_elsewhere", a_thread_elsewhere),
             ("for_children", for_children),
             ("from_inside", from_inside),
+            ("beside_a_chroot", beside_a_chroot),
+            ("below_a_chroot", below_a_chroot),
+            ("without_a_process", without_a_process),
+            ("from_a_chroot", from_a_chroot),
+            ("a_table_of_its_own", a_table_of_its_own),
+            ("scans_at_once", scans_at_once),
             ("churn", churn),
             ("few_descriptors", few_descriptors),
             ("no_descriptors", no_descriptors),
@@ -69,9 +78,18 @@ fn main() {
             test_with("members_owners_and_parents", privileged, members_owners_and_parents),
             test_with("held_by_a_descriptor", privileged, held_by_a_descriptor),
             test_with("kept_by_a_bind_mount", privileged, kept_by_a_bind_mount),
+            test_with("mounted_beside_a_chroot", privileged, || in_own_world("beside_a_chroot")),
+            test_with("mounted_below_a_chroot", privileged, || in_own_world("below_a_chroot")),
+            test_with("mounted_where_no_process_is", privileged, || {
+                in_own_world("without_a_process");
+            }),
+            test_with("a_caller_in_a_chroot", privileged, || in_own_world("from_a_chroot")),
             test_with("held_by_a_socket", privileged, || in_own_process("held_by_a_socket")),
             test_with("kept_as_an_ancestor", privileged, kept_as_an_ancestor),
             test_with("a_thread_elsewhere", privileged, || in_own_process("a_thread_elsewhere")),
+            test_with("a_thread_with_descriptors_of_its_own", privileged, || {
+                in_own_world("a_table_of_its_own");
+            }),
             test_with("for_children", privileged, || in_own_process("for_children")),
             test_with("a_zombie", privileged, || in_own_world("a_zombie")),
             test_with("a_first_thread_that_ended", privileged, || {
@@ -81,12 +99,14 @@ fn main() {
             test_with("others_processes_are_counted", &[Need::User], others_are_counted),
             test_with("while_processes_come_and_go", privileged, || in_own_world("churn")),
             test_with("with_few_descriptors", privileged, || in_own_world("few_descriptors")),
+            test_with("several_scans_at_once", privileged, || in_own_world("scans_at_once")),
             test("without_descriptors", || in_own_process("no_descriptors")),
             test_with("without_proc", privileged, || {
                 let mut command = own_process_in("without_proc", with_user(Namespaces::MOUNT));
                 succeeds(&mut command);
             }),
             test_with("trees_show_each_once", privileged, trees_show_each_once),
+            test_with("a_part_of_it", privileged, a_part_of_it),
             test_with(
                 "graphviz_reads_the_graph",
                 &[Need::Program("dot")],
@@ -301,4 +321,6 @@ fn without_proc() {
     let error = Inventory::scan().expect_err("there is no /proc");
     assert!(!error.to_string().contains('\n'), "{error}");
     assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{error}");
+    assert_eq!(error.step(), &Step::Open("/proc".into()), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("mount -t proc")), "{error}");
 }

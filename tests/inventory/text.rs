@@ -29,6 +29,25 @@ pub(super) fn trees_show_each_once() {
     assert_eq!(indent(&by_parent, inside.id(NamespaceKind::Pid)), 2, "{by_parent}");
 }
 
+pub(super) fn a_part_of_it() {
+    let inside = Inside::new(Namespaces::all());
+    let mut inventory = scan();
+    let (user, net) = (inside.id(NamespaceKind::User), inside.id(NamespaceKind::Net));
+    let unreadable = inventory.unreadable();
+    inventory.retain(|info| [user, net].contains(&info.id()));
+    assert_eq!(inventory.namespaces().map(NamespaceInfo::id).collect::<Vec<_>>(), [net, user]);
+    assert_eq!(inventory.unreadable(), unreadable);
+    assert!(inventory.get(net).is_some() && inventory.get(own(NamespaceKind::Net)).is_none());
+    // Whose owner is left out stands at the left.
+    let tree = inventory.tree(TreeOrder::Owner).to_string();
+    let starts: Vec<&str> = tree.lines().filter_map(|line| line.split(" ").next()).collect();
+    assert_eq!(starts, [user.to_string(), format!("└─{net}")], "{tree}");
+    inventory.retain(|info| info.id() == net);
+    assert!(inventory.tree(TreeOrder::Owner).to_string().starts_with(&net.to_string()));
+    let graph = inventory.to_dot();
+    assert!(graph.contains(&format!("user_{}", user.ino())), "the box is there\n{graph}");
+}
+
 pub(super) fn graphviz_reads_the_graph() {
     let set = Namespaces::USER | Namespaces::PID | Namespaces::NET;
     let inside = unshared(set).map(|()| Inside::new(set));
