@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Draws docs/inventory.png: a host with two containers, a container inside the first, and a net namespace that
-# only a bind mount keeps. Run it as root, with unshare(1) and dot(1). Everything it makes ends with it.
+# Draws docs/inventory.png: a host with two containers, a container inside the first, a pid namespace inside the second, and a net
+# namespace that only a bind mount keeps. Run it as root, with unshare(1) and dot(1). Everything it makes ends with it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,7 +20,9 @@ unshare --mount --pid --fork --kill-child --mount-proc bash -euc '
     "${container[@]}" --net --uts --ipc --cgroup bash -euc "
         unshare --user --map-root-user --pid --fork --net bash -c \"echo up >&3; exec sleep 100 3>&-\" &
         exec sleep 100 3>&-" &
-    "${container[@]}" --net --time bash -euc "echo up >&3; exec sleep 100 3>&-" &
+    "${container[@]}" --net --time bash -euc "
+        unshare --pid --fork bash -c \"echo up >&3; exec sleep 100 3>&-\" &
+        exec sleep 100 3>&-" &
     for _ in 1 2; do read -r _ <&3; done
     exec 3>&-
 

@@ -2,21 +2,29 @@
 //!
 //! ```text
 //! cargo bench --bench inventory
+//! cargo bench --bench inventory -- 100 500    # at other numbers
 //! ```
 //!
-//! All runs in pid and mount namespaces of its own, so it counts its own processes only, and they end with it. The ways take turns;
+//! All runs in pid and mount namespaces of its own, so it counts its own processes only, and they end with it. Of a hundred processes
+//! three keep a namespace that nobody is in, by a descriptor, a socket and a bind mount; all but lsns look for those. The ways take turns;
 //! what is printed are medians. Without `--bench`, as in `cargo test --benches`, it only shows that all of it works.
 
-use std::ffi::{CStr, CString};
+use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::hint::black_box;
 use std::process::{Command as StdCommand, ExitCode, Stdio as StdStdio};
 use std::time::{Duration, Instant};
 
 use linux_namespaces::{Command, Inventory, Namespaces};
 
+mod bare;
+mod population;
+
+use population::Population;
+
 fn main() -> ExitCode {
     if std::env::var_os("LINUX_NAMESPACES_BENCH_INSIDE").is_some() {
-        inside(std::env::args().any(|argument| argument == "--bench"));
+        inside(&std::env::args().skip(1).collect::<Vec<_>>());
         return ExitCode::SUCCESS;
     }
     let mut again = Command::new(std::env::current_exe().expect("the path of this program"));
@@ -83,41 +91,48 @@ fn worked() -> Duration {
     of(libc::RUSAGE_SELF) + of(libc::RUSAGE_CHILDREN)
 }
 
-fn inside(measure: bool) {
-    let (steps, rounds): (&[usize], usize) =
-        if measure { (&[100, 1_000, 10_000], 7) } else { (&[20], 1) };
+fn inside(arguments: &[String]) {
+    let measure = arguments.iter().any(|argument| argument == "--bench");
+    let mut steps: Vec<usize> = arguments.iter().filter_map(|one| one.parse().ok()).collect();
+    if steps.is_empty() {
+        steps = if measure { vec![100, 1_000, 10_000] } else { vec![30] };
+    }
+    let rounds = if measure { 5 } else { 1 };
     let mut ways = vec![
         Way::new("scan", scan),
         Way::new("scan, one cpu", || on_one_cpu(scan)),
-        Way::new("bare loop", || bare_loop(true)),
-        Way::new("bare loop, namespaces only", || bare_loop(false)),
+        Way::new("bare loop", || assert!(bare::run() > 0)),
     ];
     if StdCommand::new("lsns").stdout(StdStdio::null()).status().is_ok_and(|end| end.success()) {
-        ways.push(Way::new("lsns", lsns));
+        ways.push(Way::new("lsns", || drop(lsns())));
     }
+    let directory = std::path::PathBuf::from("/dev/shm");
+    mount_tmpfs(&directory);
+    let mut population = Population::new(directory);
     println!("microseconds per process, medians of {rounds}: time (work of all processors)");
-    let mut here = 1;
     for processes in steps {
-        while here < *processes {
-            sleeper(here);
-            here += 1;
-        }
+        population.grow(processes);
+        println!("{processes} processes");
+        who_sees_what(&population, ways.len() > 3);
         for way in &mut ways {
             (way.run)();
             way.times.clear();
             way.work.clear();
         }
         for round in 0..rounds {
-            // Nobody is always the first.
-            for turn in 0..ways.len() {
-                let at = (turn + round) % ways.len();
+            // Nobody is always the first, or always after the same other.
+            let mut order: Vec<usize> =
+                (0..ways.len()).map(|at| (at + round) % ways.len()).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for at in order {
                 ways[at].take_turn();
             }
         }
         let medians: Vec<[f64; 2]> = ways.iter_mut().map(Way::medians).collect();
-        println!("{processes} processes");
         for (way, [time, work]) in ways.iter().zip(&medians) {
-            let [time, work] = [time, work].map(|all| all / *processes as f64);
+            let [time, work] = [time, work].map(|all| all / processes as f64);
             println!("  {:<28}{time:>8.1} ({work:.1})", way.name);
         }
         let ratio = |name: &str, of: usize, to: usize| {
@@ -126,36 +141,57 @@ fn inside(measure: bool) {
         };
         ratio("scan / bare loop", 0, 2);
         ratio("scan, one cpu / bare loop", 1, 2);
-        if ways.len() > 4 {
-            ratio("scan / lsns", 0, 4);
+        if ways.len() > 3 {
+            ratio("scan / lsns", 0, 3);
+            ratio("scan, one cpu / lsns", 1, 3);
         }
     }
 }
 
-/// A process that sleeps, a copy of this one. Each hundredth has namespaces of its own.
-fn sleeper(number: usize) {
-    let mut command = Command::from_fn(|| {
-        loop {
-            std::thread::sleep(Duration::MAX);
-        }
-    });
-    if number % 100 == 0 {
-        command.namespaces(Namespaces::UTS | Namespaces::IPC | Namespaces::MOUNT);
-        command.mount_proc(false);
+/// That all look at the same, and what lsns leaves out.
+fn who_sees_what(population: &Population, with_lsns: bool) {
+    let inventory = Inventory::scan().expect("a scan");
+    let seen: BTreeSet<u64> = inventory.namespaces().map(|info| info.id().ino()).collect();
+    assert_eq!(bare::run(), seen.len(), "the bare loop has not read the same");
+    let by_mount: Vec<u64> = population.by_mount.iter().map(|id| id.ino()).collect();
+    let kept = [
+        ("descriptor", &population.by_descriptor),
+        ("socket", &population.by_socket),
+        ("mount", &by_mount),
+    ];
+    let theirs: BTreeSet<u64> = if with_lsns { lsns() } else { BTreeSet::new() };
+    println!("  {:<28}{:>8}, lsns {}", "namespaces: scan", seen.len(), theirs.len());
+    for (way, namespaces) in kept {
+        assert!(
+            namespaces.iter().all(|one| seen.contains(one)),
+            "a scan has missed one by a {way}"
+        );
+        let theirs = namespaces.iter().filter(|one| theirs.contains(one)).count();
+        println!("  {:<28}{:>8}, lsns {theirs}", format!("  kept by a {way}"), namespaces.len());
     }
-    // It ends with the pid namespace, whose first process this is.
-    drop(command.spawn().expect("a process"));
+}
+
+/// What is bound here is seen by nobody else, and ends with this mount namespace.
+fn mount_tmpfs(directory: &std::path::Path) {
+    let directory = CString::new(directory.to_str().expect("text")).expect("no NUL");
+    let (kind, none) = (c"tmpfs".as_ptr(), std::ptr::null());
+    // SAFETY: texts with their NUL, and no data.
+    let mounted = unsafe { libc::mount(kind, directory.as_ptr(), kind, 0, none) };
+    assert_eq!(mounted, 0, "{}", std::io::Error::last_os_error());
 }
 
 fn scan() {
     black_box(Inventory::scan().expect("a scan"));
 }
 
-fn lsns() {
+/// The inodes that it lists.
+fn lsns() -> BTreeSet<u64> {
     let mut command = StdCommand::new("lsns");
     command.args(["--noheadings", "--raw", "--output", "NS,TYPE,NPROCS,PID,PNS,ONS"]);
     let output = command.output().expect("lsns");
     assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
 }
 
 fn on_one_cpu(run: fn()) {
@@ -176,86 +212,4 @@ fn on_one_cpu(run: fn()) {
     affinity(&one);
     run();
     affinity(&before);
-}
-
-/// The links of all namespaces, the number of threads, and the links of all descriptors: nothing is made of what they say.
-fn bare_loop(descriptors: bool) {
-    const LINKS: [&CStr; 10] = [
-        c"ns/cgroup",
-        c"ns/ipc",
-        c"ns/mnt",
-        c"ns/net",
-        c"ns/pid",
-        c"ns/time",
-        c"ns/user",
-        c"ns/uts",
-        c"ns/pid_for_children",
-        c"ns/time_for_children",
-    ];
-    let mut link = [0u8; 64];
-    let mut names = vec![0u8; 32 * 1024];
-    let mut processes = Vec::new();
-    let root = open(libc::AT_FDCWD, c"/proc");
-    each_name(root, &mut names, |name| {
-        if name.to_bytes()[0].is_ascii_digit() {
-            processes.push(CString::from(name));
-        }
-    });
-    for process in &processes {
-        // SAFETY: a name with its NUL.
-        let place =
-            unsafe { libc::openat(root, process.as_ptr(), libc::O_PATH | libc::O_DIRECTORY) };
-        for name in LINKS {
-            read_link(place, name, &mut link);
-        }
-        if descriptors {
-            // SAFETY: plain integers.
-            let mut status: libc::stat = unsafe { std::mem::zeroed() };
-            // SAFETY: a name with its NUL, and a `stat` to fill.
-            unsafe { libc::fstatat(place, c"task".as_ptr(), &raw mut status, 0) };
-            let list = open(place, c"fd");
-            each_name(list, &mut names, |name| {
-                if name.to_bytes()[0] != b'.' {
-                    read_link(list, name, &mut link);
-                }
-            });
-            // SAFETY: opened above.
-            unsafe { libc::close(list) };
-        }
-        // SAFETY: opened above.
-        unsafe { libc::close(place) };
-    }
-    // SAFETY: opened above.
-    unsafe { libc::close(root) };
-    black_box(link);
-}
-
-fn open(directory: i32, name: &CStr) -> i32 {
-    // SAFETY: a name with its NUL.
-    unsafe { libc::openat(directory, name.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY) }
-}
-
-fn read_link(directory: i32, name: &CStr, link: &mut [u8; 64]) {
-    // SAFETY: a name with its NUL, and a buffer with its length.
-    unsafe { libc::readlinkat(directory, name.as_ptr(), link.as_mut_ptr().cast(), link.len()) };
-}
-
-fn each_name(directory: i32, names: &mut [u8], mut each: impl FnMut(&CStr)) {
-    loop {
-        // SAFETY: a buffer with its length.
-        let filled = unsafe {
-            libc::syscall(libc::SYS_getdents64, directory, names.as_mut_ptr(), names.len())
-        };
-        if filled <= 0 {
-            return;
-        }
-        let mut rest = &names[..filled as usize];
-        while !rest.is_empty() {
-            let length = usize::from(u16::from_ne_bytes([rest[16], rest[17]]));
-            if let Ok(name) = CStr::from_bytes_until_nul(&rest[19..length]) {
-                each(name);
-            }
-            rest = &rest[length..];
-        }
-    }
 }
