@@ -68,7 +68,7 @@ impl Inventory {
     /// It reads eight to ten links for each process, one more for each of its descriptors, and for each of its sockets
     /// it takes a duplicate for a moment, as nothing else tells a socket's namespace. With many processes it starts
     /// threads for the time it takes. Of the descriptors that the caller may still open, all scans at a time keep half open at
-    /// most. Where that is too few, the scan looks twice.
+    /// most; to each other they are this process's, as all others. Where that is too few, a scan looks twice.
     ///
     /// Everything takes the right to look into a process: to be the same user, or CAP_SYS_PTRACE. Root sees almost all.
     ///
