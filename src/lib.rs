@@ -22,6 +22,7 @@
 //! | run a closure in other namespaces, on a thread of its own | [`Namespace::run`], [`Scope`] |
 //! | look at all there are | [`Inventory`], [`NamespaceInfo`], [`TreeOrder`] |
 //! | move the calling thread | [`unshare()`], [`setns()`], [`setns_process`] |
+//! | test in namespaces, without root | the module `test`, of the feature of that name |
 //! | know what works here | [`Support`], with its [`Interface`]s |
 //! | know why not | [`Error`], with its [`Step`], [`Cause`] and hint |
 //!
@@ -72,7 +73,9 @@
 //!
 //! # Features
 //! None is on by default. `serde`: [`Inventory`], [`NamespaceInfo`] and [`ProcessNamespaces`] can be serialized, [`NamespaceId`],
-//! [`NamespaceKind`] and [`Namespaces`] also deserialized. `tokio`: a `tokio::Child`, made of a [`Child`], that is awaited.
+//! [`NamespaceKind`] and [`Namespaces`] also deserialized. `test`: tests that run in new namespaces, in the module `test`;
+//! `test-harness`: a harness for them that reports as ignored what the machine refuses. `tokio`: a `tokio::Child`, made of a [`Child`],
+//! that is awaited.
 
 // What takes a feature says so on docs.rs; that all of it takes Linux does not have to be said at each item.
 #![cfg_attr(docsrs, feature(doc_cfg), doc(auto_cfg(hide(target_os = "linux"))))]
@@ -121,6 +124,8 @@ mod subid;
 mod support;
 #[cfg(target_os = "linux")]
 mod sys;
+#[cfg(all(target_os = "linux", feature = "test"))]
+pub mod test;
 #[cfg(target_os = "linux")]
 mod threads;
 #[cfg(all(target_os = "linux", feature = "tokio"))]

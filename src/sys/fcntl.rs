@@ -97,6 +97,22 @@ fn copy(number: RawFd, taken: &[RawFd]) -> Option<OwnedFd> {
     }
 }
 
+/// The same file as under a number that this process was started with. Close-on-exec.
+#[cfg(feature = "test")]
+pub(crate) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    copy(number, &[]).ok_or_else(io::Error::last_os_error)
+}
+
+/// Has a number that this process was started with not reach the programs that it starts.
+#[cfg(feature = "test")]
+pub(crate) fn set_close_on_exec(number: RawFd) -> io::Result<()> {
+    // SAFETY: sets a flag of what is under the number, which its owner, if it has one, would have set.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// dup3(2): has `fd` refer to what `to` refers to. Close-on-exec.
 pub(super) fn replace(fd: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: `fd` stays open, and its owner, who lends it, wants it so.
