@@ -54,7 +54,7 @@ impl fmt::Debug for Test {
 ///
 /// It takes libtest's arguments, and speaks what nextest expects of a harness. nextest asks for a list first, in which a test that the machine
 /// refuses is an ignored one, so that it is skipped and counted as that (without the reason, for which there is no place in the list).
-/// With `LINUX_NAMESPACES_TEST_REQUIRE=1` such a test is run, and fails. What a test writes is shown if it fails, or, with `--nocapture`, at once.
+/// (nextest's `--run-ignored` has it run, and takes it for passed.) With `LINUX_NAMESPACES_TEST_REQUIRE=1` such a test is run, and fails. What a test writes is shown if it fails, or, with `--nocapture`, at once.
 ///
 /// ```toml
 /// [[test]]

@@ -41,7 +41,7 @@
 //!
 //! nextest shows the standard error of a test that passes with `--success-output` only. With the environment variable
 //! **`LINUX_NAMESPACES_TEST_REQUIRE=1`** it is a failure instead: set it where namespaces are expected, as in CI.
-//! Settings that are wrong are always a failure.
+//! Settings that are wrong are always a failure. So is, on such a machine, a test with `#[should_panic(expected = "…")]`, whose panic does not come.
 //!
 //! # Process 1
 //! With `PID` the test is process 1 (see the [crate page](crate#two-pitfalls)): a signal that it has no handler for does nothing to it, not even
