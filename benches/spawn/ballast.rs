@@ -29,8 +29,9 @@ impl Memory {
         // SAFETY: this mapping, which nobody uses yet.
         unsafe { libc::madvise(base, len, libc::MADV_NOHUGEPAGE) };
         for page in (0..len).step_by(4096) {
+            let byte = base.cast::<u8>().wrapping_add(page);
             // SAFETY: inside the mapping.
-            unsafe { base.cast::<u8>().add(page).write_volatile(1) };
+            unsafe { byte.write_volatile(1) };
         }
         Some(Self { base, len })
     }

@@ -224,13 +224,14 @@ fn set_up(floor: &Floor) {
         struct Request([u8; 16], libc::c_short, [u64; 3]);
         let mut request = Request(*b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 0, [0; 3]);
         let address = &raw mut request as usize;
-        for number in [libc::SIOCGIFFLAGS, libc::SIOCSIFFLAGS] {
-            // SAFETY: an `ifreq` to read and fill.
-            check(floor, unsafe {
-                raw(libc::SYS_ioctl, [socket as usize, number as usize, address, 0, 0])
-            });
-            request.1 |= libc::IFF_UP as libc::c_short;
-        }
+        let ask = libc::SIOCGIFFLAGS as usize;
+        // SAFETY: an `ifreq` to read and fill.
+        check(floor, unsafe { raw(libc::SYS_ioctl, [socket as usize, ask, address, 0, 0]) });
+        request.1 |= libc::IFF_UP as libc::c_short;
+        std::hint::black_box(&raw mut request);
+        let set = libc::SIOCSIFFLAGS as usize;
+        // SAFETY: an `ifreq` to read.
+        check(floor, unsafe { raw(libc::SYS_ioctl, [socket as usize, set, address, 0, 0]) });
         // SAFETY: its own socket.
         unsafe { raw(libc::SYS_close, [socket as usize, 0, 0, 0, 0]) };
     }

@@ -38,8 +38,10 @@ fn name(set: Namespaces) -> String {
 
 /// The caller's own ids.
 fn own() -> [(u32, u32, u32); 1] {
-    // SAFETY: asks for numbers.
-    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    // SAFETY: asks for a number.
+    let uid = unsafe { libc::geteuid() };
+    // SAFETY: asks for a number.
+    let gid = unsafe { libc::getegid() };
     assert_eq!(uid, gid, "the floor has one text for both maps");
     [(uid, uid, 1)]
 }
@@ -69,13 +71,15 @@ fn std_plain(name: impl Into<String>, program: &Path) -> Way<'static> {
 fn std_unshare(name: impl Into<String>, program: &Path, set: Namespaces) -> Way<'static> {
     let mut command = StdCommand::new(program);
     let flags = set.bits() as i32;
-    // SAFETY: one system call.
-    unsafe {
-        command.pre_exec(move || match libc::unshare(flags) {
+    let unshare = move || {
+        // SAFETY: takes a number.
+        match unsafe { libc::unshare(flags) } {
             0 => Ok(()),
             _ => Err(std::io::Error::last_os_error()),
-        });
-    }
+        }
+    };
+    // SAFETY: one system call.
+    unsafe { command.pre_exec(unshare) };
     Way::new(name, move || run_std(&mut command))
 }
 
