@@ -66,6 +66,10 @@ pub(super) enum Show<'a> {
     /// As what a test writes.
     AsTests,
     /// Nowhere yet.
+    #[cfg_attr(
+        not(feature = "test-harness"),
+        expect(dead_code, reason = "libtest captures by itself")
+    )]
     Later(&'a mut String),
 }
 
