@@ -78,6 +78,10 @@ fn names_a_page(text: &str) -> bool {
 /// What a line declares for others to use.
 fn declared(line: &str, in_trait: bool) -> Option<What> {
     let line = line.trim_start();
+    // A module in a file of its own is documented there.
+    if line.starts_with("pub mod ") && line.ends_with(';') {
+        return None;
+    }
     if in_trait && line.starts_with("fn ") {
         return Some(What::Function);
     }
@@ -98,6 +102,7 @@ fn items(path: &Path) -> Vec<Item> {
     let mut docs = String::new();
     let mut in_trait = false;
     let mut in_attribute = false;
+    let mut in_private = false;
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
         let code = line.trim();
@@ -116,6 +121,12 @@ fn items(path: &Path) -> Vec<Item> {
         }
         if line == "}" {
             in_trait = false;
+            in_private = false;
+        }
+        in_private |= line.starts_with("mod ") && line.ends_with('{');
+        if in_private {
+            docs.clear();
+            continue;
         }
         if let Some(what) = declared(line, in_trait) {
             let mut signature = code.to_owned();

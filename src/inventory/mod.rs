@@ -126,6 +126,9 @@ impl Inventory {
     /// assert_eq!(inventory.namespaces().count(), inventory.of_kind(NamespaceKind::Net).count());
     /// # Ok::<(), linux_namespaces::Error>(())
     /// ```
+    ///
+    /// # References
+    /// namespaces(7)
     pub fn retain(&mut self, keep: impl FnMut(&NamespaceInfo) -> bool) {
         self.namespaces.retain(keep);
     }

@@ -14,6 +14,9 @@ use super::{Isolated, Outcome, refusal};
 use crate::Command;
 
 /// A test for [`main`]: a name, what it is isolated in, and a body. From [`Isolated::test`].
+///
+/// # References
+/// namespaces(7), user_namespaces(7)
 pub struct Test {
     name: String,
     isolated: Isolated,
@@ -23,6 +26,9 @@ pub struct Test {
 
 impl Isolated {
     /// A test for [`main`], of this name. [`Isolated::name`] is not used.
+    ///
+    /// # References
+    /// namespaces(7), user_namespaces(7)
     #[must_use]
     pub fn test<R: Outcome>(
         &self,
@@ -80,6 +86,9 @@ impl fmt::Debug for Test {
 ///
 /// # Panics
 /// If two tests have the same name.
+///
+/// # References
+/// namespaces(7), user_namespaces(7)
 pub fn main(tests: impl IntoIterator<Item = Test>) -> ExitCode {
     let tests: Vec<_> = tests.into_iter().collect();
     let mut names = BTreeSet::new();

@@ -79,6 +79,9 @@ use crate::{Command, Namespaces};
 ///
 /// # Panics
 /// As [`Isolated::run`] does.
+///
+/// # References
+/// namespaces(7), user_namespaces(7)
 #[track_caller]
 pub fn isolated<R: Outcome, F: FnOnce() -> R>(namespaces: Namespaces, body: F) -> R {
     Isolated::new(namespaces).run(body)
@@ -103,6 +106,9 @@ pub fn isolated<R: Outcome, F: FnOnce() -> R>(namespaces: Namespaces, body: F) -
 ///
 /// # Panics
 /// As [`Isolated::run`] does.
+///
+/// # References
+/// namespaces(7), user_namespaces(7)
 #[track_caller]
 pub fn isolated_async<F: Future<Output: Outcome>>(
     namespaces: Namespaces,
@@ -125,6 +131,9 @@ pub fn isolated_async<F: Future<Output: Outcome>>(
 ///     })?;
 /// # std::io::Result::Ok(())
 /// ```
+///
+/// # References
+/// namespaces(7), user_namespaces(7)
 #[derive(Clone)]
 pub struct Isolated {
     namespaces: Namespaces,
@@ -136,6 +145,9 @@ type Configure = dyn Fn(&mut Command) -> &mut Command + Send + Sync;
 
 impl Isolated {
     /// In these new namespaces. With `USER` the caller is root inside ([`Command::map_root_user`]); otherwise it takes root.
+    ///
+    /// # References
+    /// namespaces(7), user_namespaces(7)
     #[must_use]
     pub fn new(namespaces: Namespaces) -> Self {
         Self { namespaces, configure: Vec::new(), name: None }
@@ -146,6 +158,9 @@ impl Isolated {
     ///
     /// The program (`/proc/self/exe`), its arguments, its standard output and error, and descriptor 198 are this module's own affair. A new
     /// root needs a `/proc`, and in it the libraries that the test program is linked to. It runs in the test outside only.
+    ///
+    /// # References
+    /// namespaces(7), user_namespaces(7)
     #[must_use]
     pub fn configure<F>(mut self, configure: F) -> Self
     where
@@ -159,6 +174,9 @@ impl Isolated {
     ///
     /// It is found out by itself: from the name of the thread, from the arguments, or from the function that the body is written in. Where that
     /// does not lead to a test of the program, as in a function that several tests call from threads of their own, the test fails and asks for this.
+    ///
+    /// # References
+    /// namespaces(7), user_namespaces(7)
     #[must_use]
     pub fn name(mut self, test: impl Into<String>) -> Self {
         self.name = Some(test.into());
@@ -174,6 +192,9 @@ impl Isolated {
     /// * With the [`Error`](crate::Error), if the process could not be made for a reason other than the machine's refusal, such as wrong
     ///   settings; and for any reason with `LINUX_NAMESPACES_TEST_REQUIRE=1`.
     /// * If the name of the test is not found, or the test inside does not come to this call.
+    ///
+    /// # References
+    /// namespaces(7), user_namespaces(7)
     #[track_caller]
     pub fn run<R: Outcome, F: FnOnce() -> R>(&self, body: F) -> R {
         let call = Location::caller();
@@ -188,6 +209,9 @@ impl Isolated {
     ///
     /// # Panics
     /// As [`run`](Self::run) does.
+    ///
+    /// # References
+    /// namespaces(7), user_namespaces(7)
     #[track_caller]
     pub fn run_async<F: Future<Output: Outcome>>(
         &self,

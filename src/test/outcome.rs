@@ -8,8 +8,14 @@ use std::fmt;
 /// at all, if all it does is panic, for `#[should_panic]`.
 ///
 /// It is implemented for these only.
+///
+/// # References
+/// namespaces(7)
 pub trait Outcome: sealed::Sealed {
     /// What the test outside returns for a body that has passed.
+    ///
+    /// # References
+    /// namespaces(7)
     #[doc(hidden)]
     fn passed() -> Self;
 

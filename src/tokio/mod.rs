@@ -66,6 +66,9 @@ use crate::{Namespace, NamespaceKind, PidFd, ProcessNamespaces};
 /// # })
 /// # }
 /// ```
+///
+/// # References
+/// pidfd_open(2), epoll(7)
 #[derive(Debug)]
 pub struct Child {
     /// The other end of the program's standard input, if that was [`piped`](crate::Stdio::piped). Dropping it closes it.
@@ -94,6 +97,9 @@ impl Child {
     ///
     /// # Errors
     /// [`Step::Inspect`]: ESRCH once it was waited for; EACCES when it has gone where the caller may not look.
+    ///
+    /// # References
+    /// namespaces(7)
     pub fn namespaces(&self) -> Result<ProcessNamespaces> {
         ProcessNamespaces::of_process(self.pidfd())
     }
@@ -102,6 +108,9 @@ impl Child {
     ///
     /// # Errors
     /// As [`namespaces`](Self::namespaces).
+    ///
+    /// # References
+    /// namespaces(7)
     pub fn namespace(&self, kind: NamespaceKind) -> Result<Namespace> {
         self.pidfd().namespace(kind)
     }
@@ -146,6 +155,9 @@ impl Child {
     ///
     /// # Errors
     /// As [`crate::Child::try_wait`].
+    ///
+    /// # References
+    /// waitid(2)
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         self.handle.get_mut().try_wait()
     }
@@ -181,6 +193,9 @@ impl Child {
     /// # })
     /// # }
     /// ```
+    ///
+    /// # References
+    /// waitid(2), pipe(7)
     pub async fn wait_with_output(mut self) -> Result<Output> {
         drop(self.stdin.take());
         let (stdout, stderr) = output::read_both(self.stdout.take(), self.stderr.take())
@@ -196,6 +211,9 @@ impl Child {
     /// # Errors
     /// [`Step::Signal`] with the number: ESRCH once it was waited for; EPERM when it has become another user; EINVAL for
     /// a number that is no signal.
+    ///
+    /// # References
+    /// pidfd_send_signal(2)
     pub fn signal(&self, signal: i32) -> Result<()> {
         self.pidfd().send_signal(signal)
     }
@@ -205,6 +223,9 @@ impl Child {
     ///
     /// # Errors
     /// [`Step::Signal`]: EPERM when it has become another user.
+    ///
+    /// # References
+    /// pidfd_send_signal(2)
     pub fn start_kill(&self) -> Result<()> {
         self.handle.get_ref().kill()
     }
@@ -217,6 +238,9 @@ impl Child {
     ///
     /// # Errors
     /// As these two.
+    ///
+    /// # References
+    /// pidfd_send_signal(2)
     pub async fn kill(&mut self) -> Result<()> {
         self.start_kill()?;
         self.wait().await.map(drop)

@@ -29,6 +29,9 @@ use crate::sys;
 /// assert!(child.wait()?.success());
 /// # Ok::<(), linux_namespaces::Error>(())
 /// ```
+///
+/// # References
+/// epoll_ctl(2)
 #[derive(thiserror::Error)]
 #[error("{error}")]
 pub struct RegisterError {
