@@ -310,6 +310,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn sets_survive_their_text(bits in any::<u64>(), upper in any::<bool>(), bare in any::<bool>()) {
             let set = Capabilities::from_bits_truncate(bits);

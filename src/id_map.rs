@@ -102,6 +102,22 @@ pub(crate) fn text(ranges: &[IdRange]) -> String {
     })
 }
 
+/// The same from the words of user_namespaces(7): for comparison.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn is_valid(ranges: &[IdRange]) -> bool {
+    let apart = |side: fn(&IdRange) -> u32| {
+        let mut runs: Vec<(u64, u64)> =
+            ranges.iter().map(|range| (side(range).into(), range.count.into())).collect();
+        runs.sort_unstable();
+        runs.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0)
+            && runs.iter().all(|(first, count)| *count > 0 && first + count <= u64::from(u32::MAX))
+    };
+    (1..=MAX_RANGES).contains(&ranges.len())
+        && apart(|range| range.inside)
+        && apart(|range| range.outside)
+        && text(ranges).len() <= MAX_BYTES
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +167,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         /// Against the definition: every id on its own.
         #[test]
         fn overlap_is_a_shared_id(

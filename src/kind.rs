@@ -298,6 +298,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn sets_survive_their_text(bits in any::<u32>()) {
             let set = Namespaces::from_bits_truncate(bits);

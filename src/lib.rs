@@ -88,6 +88,8 @@ compile_error!(
 // Elsewhere the one sentence above is all there is to say.
 #[cfg(target_os = "linux")]
 mod capabilities;
+#[cfg(all(target_os = "linux", test))]
+mod cases;
 #[cfg(target_os = "linux")]
 mod command;
 #[cfg(target_os = "linux")]
@@ -96,6 +98,9 @@ mod create;
 mod diagnose;
 #[cfg(target_os = "linux")]
 mod error;
+#[cfg(all(target_os = "linux", any(test, fuzzing)))]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(target_os = "linux")]
 mod id_map;
 #[cfg(target_os = "linux")]
@@ -126,6 +131,8 @@ mod support;
 mod sys;
 #[cfg(all(target_os = "linux", feature = "test"))]
 pub mod test;
+#[cfg(target_os = "linux")]
+mod text;
 #[cfg(target_os = "linux")]
 mod threads;
 #[cfg(all(target_os = "linux", feature = "tokio"))]

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::error::{At as _, Error, Result, Step};
-use crate::{NamespaceKind, sys};
+use crate::{NamespaceKind, sys, text};
 
 /// Kind, device and inode of a namespace: what `/proc/<pid>/ns/*` shows. `Display` is `pid:[4026531836]`.
 ///
@@ -319,8 +319,8 @@ impl Namespace {
     }
 
     /// Before Linux 6.11: `NSpid` has the process's number in each pid namespace from the caller's down to its own.
-    fn pid_inside_by_proc(&self, pid: u32) -> Result<Option<u32>> {
-        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return Ok(None) };
+    pub(crate) fn pid_inside_by_proc(&self, pid: u32) -> Result<Option<u32>> {
+        let Ok(status) = text::read(format!("/proc/{pid}/status")) else { return Ok(None) };
         let numbers = ns_pids(&status);
         let mut namespace = Self::of(pid, NamespaceKind::Pid).ok();
         for number in numbers.into_iter().rev() {
@@ -354,7 +354,7 @@ fn lacks_request(error: &io::Error) -> bool {
 }
 
 /// The line `NSpid` of a `/proc/<pid>/status`.
-fn ns_pids(status: &str) -> Vec<u32> {
+pub(crate) fn ns_pids(status: &str) -> Vec<u32> {
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     line.into_iter()
         .flat_map(str::split_ascii_whitespace)

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::create::counts_as_older;
 use crate::error::{At as _, Cause, Error, Result, Shown, Step};
+use crate::inventory::mountinfo::unescaped;
 use crate::{Namespace, NamespaceId, NamespaceKind, sys};
 
 /// A namespace that a file keeps: it lives as long as it is mounted there, with or without processes in it.
@@ -349,6 +350,7 @@ fn open_place(path: &Path) -> io::Result<File> {
 /// The mount that a file is on.
 #[derive(PartialEq, Eq, Debug)]
 struct Mount {
+    /// As a message shows it.
     point: String,
     shared: bool,
 }
@@ -356,17 +358,24 @@ struct Mount {
 fn mount_of(file: &File) -> Option<Mount> {
     let info = fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd())).ok()?;
     let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
-    find_mount(&fs::read_to_string("/proc/thread-self/mountinfo").ok()?, id)
+    find_mount(&fs::read("/proc/thread-self/mountinfo").ok()?, id.as_bytes())
 }
 
 /// In the text of a mountinfo: id, parent, device, root, mount point, options, and then propagation up to a dash.
-fn find_mount(mountinfo: &str, id: &str) -> Option<Mount> {
-    let line = mountinfo.lines().find(|line| line.split(' ').next() == Some(id))?;
-    let mut fields = line.split(' ');
-    let point = fields.nth(4)?.to_owned();
-    let shared =
-        fields.skip(1).take_while(|field| *field != "-").any(|field| field.starts_with("shared:"));
-    Some(Mount { point, shared })
+/// Paths may be any bytes.
+fn find_mount(mountinfo: &[u8], id: &[u8]) -> Option<Mount> {
+    let fields = |line| <[u8]>::split(line, |byte: &u8| *byte == b' ');
+    let mut lines = mountinfo.split(|byte| *byte == b'\n');
+    let mut fields = fields(lines.find(|line| fields(line).next() == Some(id))?);
+    let point = String::from_utf8_lossy(&unescaped(fields.nth(4)?)).escape_debug().to_string();
+    let mut optional = fields.skip(1).take_while(|field| *field != b"-");
+    Some(Mount { point, shared: optional.any(|field| field.starts_with(b"shared:")) })
+}
+
+/// Where that mount is, as a message shows it, and whether it is shared.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn mount_in(mountinfo: &[u8], id: &[u8]) -> Option<(String, bool)> {
+    find_mount(mountinfo, id).map(|mount| (mount.point, mount.shared))
 }
 
 #[cfg(test)]
@@ -376,14 +385,16 @@ mod tests {
 
     #[test]
     fn a_shared_mount_is_seen() {
-        let text = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
+        let text = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
                     64 27 254:0 /n /run/n rw master:2 shared:1 - ext4 /dev/vda rw\n\
-                    65 27 254:0 /shared: /x rw master:1 - tmpfs shared:1 rw\n";
+                    65 27 254:0 /shared: /x rw master:1 - tmpfs shared:1 rw\n\
+                    66 27 254:0 / /a\\040b\\134\xff\\012 rw shared:3 - tmpfs tmpfs rw\n";
         let mount = |point: &str, shared| Some(Mount { point: point.to_owned(), shared });
-        assert_eq!(find_mount(text, "27"), mount("/", false));
-        assert_eq!(find_mount(text, "64"), mount("/run/n", true));
-        assert_eq!(find_mount(text, "65"), mount("/x", false));
-        assert_eq!(find_mount(text, "6"), None);
+        assert_eq!(find_mount(text, b"27"), mount("/", false));
+        assert_eq!(find_mount(text, b"64"), mount("/run/n", true));
+        assert_eq!(find_mount(text, b"65"), mount("/x", false));
+        assert_eq!(find_mount(text, b"66"), mount("/a b\\\\\u{fffd}\\n", true));
+        assert_eq!(find_mount(text, b"6"), None);
     }
 
     #[test]
@@ -393,9 +404,11 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn no_text_of_a_mountinfo_panics(text in "[0-9 /:a-z\n-]{0,200}", id in "[0-9]{0,3}") {
-            let _ = find_mount(&text, &id);
+            let _ = find_mount(text.as_bytes(), id.as_bytes());
         }
     }
 }

@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::sync::OnceLock;
 
 use crate::error::{At as _, Error, Result, Step};
+use crate::inventory::link;
 use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, sys};
 
 /// A pidfd: it means one process, whatever becomes of its number. pidfd_open(2).
@@ -85,11 +86,7 @@ impl PidFd {
         let path = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
         let info =
             fs::read_to_string(path).at(|| Step::Inspect).map_err(|error| error.on("a pidfd"))?;
-        let pid = info
-            .lines()
-            .find_map(|line| line.strip_prefix("Pid:"))
-            .and_then(|pid| pid.trim().parse::<i64>().ok());
-        Ok(pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0))
+        Ok(pid_of(&info))
     }
 
     /// A handle for the namespace of this kind that the process is in.
@@ -347,6 +344,12 @@ impl ProcessNamespaces {
     }
 }
 
+/// The line `Pid` of the fdinfo of a pidfd: 0 for one outside the pid namespace of the mounted /proc, -1 for one that is gone.
+pub(crate) fn pid_of(fdinfo: &str) -> Option<u32> {
+    let pid = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    pid.trim().parse().ok().filter(|pid| *pid > 0)
+}
+
 /// An entry reads "pid:[4026531836]": the inode. The device is the same for all.
 fn read_entry(
     directory: BorrowedFd<'_>,
@@ -355,13 +358,9 @@ fn read_entry(
 ) -> io::Result<NamespaceId> {
     let mut buffer = [0; 64];
     let link = sys::readlink::readlinkat(directory, name, &mut buffer)?;
-    let ino = inode(link).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let found = link::namespace(link).filter(|(found, _)| *found == kind);
+    let (_, ino) = found.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     Ok(NamespaceId::new(kind, nsfs_device()?, ino))
-}
-
-fn inode(link: &[u8]) -> Option<u64> {
-    let link = std::str::from_utf8(link).ok()?;
-    link.split_once(":[")?.1.strip_suffix(']')?.parse().ok()
 }
 
 /// The device number that all namespace files share.
@@ -396,7 +395,6 @@ impl fmt::Display for ProcessNamespaces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn entries_are_in_the_order_of_the_kinds() {
@@ -407,17 +405,10 @@ mod tests {
     }
 
     #[test]
-    fn links_are_read() {
-        assert_eq!(inode(b"pid:[4026531836]"), Some(4_026_531_836));
-        for wrong in ["pid:[]", "pid:[1", "pid", "", "pid:[x]", "/dev/null"] {
-            assert_eq!(inode(wrong.as_bytes()), None, "{wrong}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn reading_links_never_panics(link in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = inode(&link);
+    fn the_process_of_a_pidfd() {
+        assert_eq!(pid_of("pos:\t0\nflags:\t02\nPid:\t4711\nNSpid:\t4711\t1\n"), Some(4711));
+        for nobody in ["", "Pid:", "Pid:\t0\n", "Pid:\t-1\n", "NSpid:\t7\n", "Pid:\t4294967296\n"] {
+            assert_eq!(pid_of(nobody), None, "{nobody:?}");
         }
     }
 }

@@ -49,3 +49,35 @@ impl Serialize for ProcessNamespaces {
 pub(crate) fn paths<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(crate::cases::config())]
+
+        #[test]
+        fn sets_and_ids_survive_json(bits: u32, kind in 0..8usize, dev: u64, ino: u64) {
+            let set = Namespaces::from_bits_truncate(bits);
+            let text = serde_json::to_string(&set).unwrap();
+            prop_assert_eq!(&text, &format!("\"{set}\""));
+            prop_assert_eq!(serde_json::from_str::<Namespaces>(&text).unwrap(), set);
+            let kind = NamespaceKind::ALL[kind];
+            let text = serde_json::to_string(&kind).unwrap();
+            prop_assert_eq!(serde_json::from_str::<NamespaceKind>(&text).unwrap(), kind);
+            let id = NamespaceId::new(kind, dev, ino);
+            let text = serde_json::to_string(&id).unwrap();
+            prop_assert_eq!(serde_json::from_str::<NamespaceId>(&text).unwrap(), id);
+        }
+
+        #[test]
+        fn any_json_is_read_or_refused(text in "[\\[{]?(\"(mnt|pid|,|kind|dev|ino|x)\"[:,]?|[0-9]{1,3}|null){0,6}[]}]?") {
+            let _ = serde_json::from_str::<NamespaceId>(&text);
+            if let Ok(set) = serde_json::from_str::<Namespaces>(&text) {
+                prop_assert!(set.validate().is_ok());
+            }
+        }
+    }
+}

@@ -245,6 +245,55 @@ fn push(ranges: &mut Vec<IdRange>, outside: u32, count: u32) {
     }
 }
 
+/// What has to hold for the text of such a file, whatever it is.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check(text: &[u8]) {
+    let named = User { uid: 1000, name: Some(b"ann".to_vec()) };
+    for user in [named, User { uid: 0, name: None }] {
+        let runs = match runs(text, &user) {
+            Ok(runs) => runs,
+            Err(flaw) => {
+                crate::fuzz::one_line(&explain(File::Users, &user, flaw));
+                continue;
+            }
+        };
+        // Numbers have one form, so each run is a line, letter by letter.
+        let mut lines = text.split(|byte| *byte == b'\n');
+        for Run { first, count } in &runs {
+            let rest = format!(":{first}:{count}");
+            assert!(lines.any(|line| {
+                line.strip_suffix(rest.as_bytes()).is_some_and(|owner| user.is(owner))
+            }));
+        }
+        // Every id outside once, and those inside without a gap.
+        let ranges = ranges(1000, &runs);
+        let mut next = 0;
+        let mut outside = Vec::new();
+        for range in &ranges {
+            assert_eq!(range.inside, next);
+            next += range.count;
+            outside.push((u64::from(range.outside), past(range)));
+        }
+        let given = runs
+            .iter()
+            .map(|run| (u64::from(run.first), u64::from(run.first) + u64::from(run.count)));
+        assert_eq!(covered(outside), u64::from(next));
+        assert_eq!(covered(given.chain([(1000, 1001)]).collect()), u64::from(next));
+    }
+}
+
+/// How many numbers are in these intervals, each counted once.
+#[cfg(any(test, fuzzing))]
+fn covered(mut intervals: Vec<(u64, u64)>) -> u64 {
+    intervals.sort_unstable();
+    let (mut covered, mut end) = (0, 0);
+    for (from, to) in intervals {
+        covered += to.saturating_sub(from.max(end));
+        end = end.max(to);
+    }
+    covered
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,6 +431,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn no_text_panics(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = runs(&text, &user());

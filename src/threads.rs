@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::sys;
+use crate::{sys, text};
 
 /// The kernel's `PF_EXITING`: a thread on its way out, which runs no code of the process any more.
 const EXITING: u64 = 4;
@@ -50,12 +50,12 @@ fn others_run() -> Option<bool> {
     let threads = fs::read_dir("/proc/self/task").ok()?;
     let others =
         threads.flatten().filter(|thread| Some(thread.file_name().as_os_str()) != own.file_name());
-    let mut runs = others.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    let mut runs = others.filter_map(|thread| text::read(thread.path().join("stat")).ok());
     Some(runs.any(|stat| flags(&stat).is_some_and(|flags| flags & EXITING == 0)))
 }
 
 /// The ninth field of a `/proc/<pid>/stat`. The second one, the name in brackets, may have anything in it.
-fn flags(stat: &str) -> Option<u64> {
+pub(crate) fn flags(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(6)?.parse().ok()
 }
 

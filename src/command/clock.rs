@@ -154,7 +154,7 @@ fn own_offset(clock: &str) -> i64 {
     seconds_of(&offsets, clock).unwrap_or(0)
 }
 
-fn seconds_of(offsets: &str, clock: &str) -> Option<i64> {
+pub(crate) fn seconds_of(offsets: &str, clock: &str) -> Option<i64> {
     let mut lines = offsets.lines().map(str::split_ascii_whitespace);
     let mut line = lines.find(|line| line.clone().next() == Some(clock))?;
     line.nth(1)?.parse().ok()
@@ -225,7 +225,38 @@ mod tests {
         assert_eq!(seconds_of("", "boottime"), None);
     }
 
+    /// From the text to nanoseconds.
+    fn read(text: &str) -> i128 {
+        let (sign, text) = text.strip_prefix('-').map_or((1, text), |text| (-1, text));
+        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+        assert!(!part.is_empty() && part.len() <= 9 && (part == "0" || !part.ends_with('0')));
+        let whole = whole.parse::<i128>().expect("a number") * 1_000_000_000;
+        sign * (whole + format!("{part:0<9}").parse::<i128>().expect("a number"))
+    }
+
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
+        #[test]
+        fn offsets_survive_their_text(seconds: i64, nanoseconds in 0..NANOSECONDS) {
+            let total = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+            prop_assert_eq!(read(&TimeOffset::new(seconds, nanoseconds).to_string()), total);
+        }
+
+        /// As the kernel shows what was written for it.
+        #[test]
+        fn offsets_are_read_back(monotonic: i64, boottime: i64, nanoseconds in 0..NANOSECONDS) {
+            let clocks = Clocks {
+                monotonic: Some(TimeOffset::new(monotonic, nanoseconds)),
+                boottime: Some(TimeOffset::from_secs(boottime)),
+            };
+            let written = clocks.text().expect("two lines");
+            prop_assert_eq!(seconds_of(&written, "monotonic"), Some(monotonic));
+            let shown = format!("{:<10} {monotonic:>10} {nanoseconds:>9}\n{:<10} {boottime:>10} {:>9}\n", "monotonic", "boottime", 0);
+            prop_assert_eq!(seconds_of(&shown, "monotonic"), Some(monotonic));
+            prop_assert_eq!(seconds_of(&shown, "boottime"), Some(boottime));
+        }
+
         #[test]
         fn durations_are_ahead(seconds: u64, nanoseconds in 0u32..NANOSECONDS) {
             let offset = TimeOffset::from(Duration::new(seconds, nanoseconds));

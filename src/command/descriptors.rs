@@ -83,6 +83,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn every_descriptor_arrives(moved in proptest::collection::btree_map(0i32..8, 0i32..8, 0..8)) {
             // Targets are unique; a source may serve several.

@@ -17,9 +17,9 @@
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fs, process, thread};
+use std::{process, thread};
 
-use crate::{sys, threads};
+use crate::{sys, text, threads};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Sort {
@@ -172,7 +172,7 @@ pub(super) fn wait_for_exec(child: Option<i32>, number: impl FnOnce() -> Option<
     let Some(process) = number() else { return };
     let stat = format!("/proc/{process}/stat");
     let start = Instant::now();
-    while fs::read_to_string(&stat).is_ok_and(|stat| threads::has_first_memory(&stat))
+    while text::read(&stat).is_ok_and(|stat| threads::has_first_memory(&stat))
         && start.elapsed() < Duration::from_secs(1)
     {
         thread::yield_now();

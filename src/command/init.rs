@@ -15,7 +15,7 @@ pub(super) fn unneeded() -> Vec<(usize, usize)> {
 }
 
 /// proc_pid_maps(5). Paths may be any bytes.
-fn parse(maps: &[u8]) -> Vec<(usize, usize)> {
+pub(super) fn parse(maps: &[u8]) -> Vec<(usize, usize)> {
     let mut unneeded = Vec::new();
     let mut file_ended_at = 0;
     for line in maps.split(|byte| *byte == b'\n') {
@@ -40,7 +40,7 @@ fn parse(maps: &[u8]) -> Vec<(usize, usize)> {
 fn parse_range(range: &[u8]) -> Option<(usize, usize)> {
     let (from, to) = std::str::from_utf8(range).ok()?.split_once('-')?;
     let number = |text| usize::from_str_radix(text, 16).ok();
-    Some((number(from)?, number(to)?))
+    Some((number(from)?, number(to)?)).filter(|(from, to)| from < to)
 }
 
 #[cfg(test)]
@@ -79,6 +79,7 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0          [vsyscall]
     fn nonsense_is_passed_over() {
         assert!(parse(b"").is_empty());
         assert!(parse(b"\n\xff-\xfe rw-p\nzz-zz rw-p 0 0 0\n").is_empty());
+        assert!(parse(b"2000-1000 rw-p 0 0 0\n1000-1000 rw-p 0 0 0\n").is_empty());
     }
 
     #[test]

@@ -182,14 +182,14 @@ fn environment(
 const NAME_MAX: usize = 255;
 
 /// A name too long for any directory is not looked for either.
-fn is_searched(program: &OsStr) -> bool {
+pub(super) fn is_searched(program: &OsStr) -> bool {
     let name = program.as_bytes();
     !name.contains(&b'/') && !name.is_empty() && name.len() <= NAME_MAX
 }
 
 /// Where execvp(3) would look: the program as it is if it has a slash, or else in every directory of `path`, of
 /// which an empty one is the working directory.
-fn candidates(program: &OsStr, path: Option<&OsStr>) -> Result<Vec<CString>> {
+pub(super) fn candidates(program: &OsStr, path: Option<&OsStr>) -> Result<Vec<CString>> {
     let Some(path) = path else { return Ok(vec![c_string(program)?]) };
     let directories = path.as_bytes().split(|byte| *byte == b':');
     directories

@@ -11,6 +11,8 @@ pub(crate) mod dumpable;
 mod environment;
 mod exec;
 mod explain;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hook;
 mod init;
 mod invocation;

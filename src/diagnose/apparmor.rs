@@ -22,9 +22,7 @@ pub(super) fn apparmor(facts: &dyn Facts, errno: i32) -> Option<Reason> {
     let files = ["/proc/thread-self/attr/apparmor/current", "/proc/thread-self/attr/current"];
     let label = files.into_iter().find_map(|file| facts.file(file));
     let label = label.as_deref().map(|text| text.trim_end_matches(['\n', '\0']));
-    // Under other security modules the second file has their labels, which have no mode at the end.
-    let profile = label.and_then(|label| label.strip_suffix(')')?.rsplit_once(" ("));
-    match profile {
+    match label.and_then(profile) {
         Some((name, _)) if name == RESTRICTED || name.starts_with("unprivileged_userns//") => {
             Some(Cause::AppArmor.into())
         }
@@ -38,6 +36,12 @@ pub(super) fn apparmor(facts: &dyn Facts, errno: i32) -> Option<Reason> {
         Some(_) => None,
         None => (switch && !facts.has(CAP_SYS_ADMIN)).then(|| Cause::AppArmor.into()),
     }
+}
+
+/// Name and mode of the profile that a label says. Under other security modules the second file has their labels, which
+/// have no mode at the end.
+pub(super) fn profile(label: &str) -> Option<(&str, &str)> {
+    label.strip_suffix(')')?.rsplit_once(" (")
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ fn is_unmapped(facts: &dyn Facts) -> bool {
 }
 
 /// Whether the text of a uid_map gives `id`, of the inside, a number outside.
-fn maps(map: &str, id: u32) -> bool {
+pub(crate) fn maps(map: &str, id: u32) -> bool {
     map.lines().any(|line| {
         let mut numbers =
             line.split_ascii_whitespace().map_while(|number| number.parse::<u64>().ok());
@@ -245,9 +245,12 @@ impl dyn Facts + '_ {
         if let Some(mode) = self.seccomp() {
             return mode == 2;
         }
-        let status = self.status().unwrap_or_default();
-        status.lines().any(|line| line.split_ascii_whitespace().eq(["Seccomp:", "2"]))
+        says_filtered(&self.status().unwrap_or_default())
     }
+}
+
+pub(crate) fn says_filtered(status: &str) -> bool {
+    status.lines().any(|line| line.split_ascii_whitespace().eq(["Seccomp:", "2"]))
 }
 
 #[cfg(test)]
@@ -413,6 +416,8 @@ pub(super) mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn a_map_covers_what_is_in_its_ranges(first in 0u32..1000, count in 1u32..1000, id in 0u32..3000) {
             let map = format!("{first:>10} {:>10} {count:>10}\n", 7);

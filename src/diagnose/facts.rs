@@ -10,7 +10,7 @@ use std::process;
 use crate::sys::child::Op;
 use crate::sys::probe::{Probe, Root};
 use crate::sys::spawn::Failure;
-use crate::{Namespace, NamespaceKind, sys, threads};
+use crate::{Namespace, NamespaceKind, sys, text, threads};
 
 /// Each is looked up when it is asked for. `None` where it cannot be told.
 pub(super) trait Facts {
@@ -49,7 +49,7 @@ pub(super) struct Here;
 
 impl Facts for Here {
     fn file(&self, path: &str) -> Option<String> {
-        fs::read_to_string(path).ok()
+        text::read(path).ok()
     }
 
     fn link(&self, path: &str) -> Option<String> {

@@ -5,6 +5,7 @@ use super::causes::Reason;
 use super::facts::Facts;
 use super::hints;
 use crate::error::{Cause, deepest};
+use crate::namespace::ns_pids;
 use crate::{NamespaceKind, Namespaces};
 
 /// ENOSPC is two limits: how many, and for two kinds how deep.
@@ -46,9 +47,7 @@ fn is_initial(facts: &dyn Facts, kind: NamespaceKind) -> bool {
 
 /// How many pid namespaces are around the caller's, up to the one of the mounted /proc.
 fn pid_depth(facts: &dyn Facts) -> Option<u32> {
-    let status = facts.status()?;
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    u32::try_from(numbers.split_ascii_whitespace().count()).ok()?.checked_sub(1)
+    u32::try_from(ns_pids(&facts.status()?).len()).ok()?.checked_sub(1)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 mod apparmor;
 mod causes;
 mod facts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod given;
 mod hints;

@@ -77,7 +77,10 @@ pub(super) fn propagation(facts: &dyn Facts, errno: i32) -> Option<Reason> {
 
 /// Whether something is mounted over parts of /proc, or it shows processes only, or there is none.
 fn proc_is_masked(facts: &dyn Facts) -> bool {
-    let Some(mounts) = facts.file("/proc/self/mountinfo") else { return false };
+    facts.file("/proc/self/mountinfo").is_some_and(|mounts| masks_proc(&mounts))
+}
+
+pub(crate) fn masks_proc(mounts: &str) -> bool {
     let mut whole = false;
     for line in mounts.lines() {
         let mut fields = line.split(' ');
@@ -116,7 +119,7 @@ pub(super) fn executing(facts: &dyn Facts, errno: i32, program: &Path) -> Option
 }
 
 /// What the first line of a script names: `#!/bin/sh -e` gives /bin/sh.
-fn interpreter_in(start: &[u8]) -> Option<String> {
+pub(super) fn interpreter_in(start: &[u8]) -> Option<String> {
     let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     String::from_utf8_lossy(line).split_ascii_whitespace().next().map(str::to_owned)
 }
@@ -242,6 +245,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn no_text_of_these_files_panics(text in ".{0,200}") {
             let _ = interpreter_in(text.as_bytes());

@@ -137,7 +137,7 @@ fn port(id: NamespaceId) -> String {
     format!("{}_{}", id.kind(), id.ino())
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '&' => "&amp;".to_owned(),

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::NamespaceKind;
 
 /// What a link to a namespace file says: `net:[4026531840]`. Anything else is none.
-pub(super) fn namespace(link: &[u8]) -> Option<(NamespaceKind, u64)> {
+pub(crate) fn namespace(link: &[u8]) -> Option<(NamespaceKind, u64)> {
     let colon = link.iter().position(|byte| *byte == b':')?;
     let (name, rest) = link.split_at(colon);
     let kind = NamespaceKind::ALL.into_iter().find(|kind| kind.proc_name().as_bytes() == name)?;
@@ -15,7 +15,7 @@ pub(super) fn namespace(link: &[u8]) -> Option<(NamespaceKind, u64)> {
 }
 
 /// The inode of a socket: `socket:[179210]`.
-pub(super) fn socket(link: &[u8]) -> Option<u64> {
+pub(crate) fn socket(link: &[u8]) -> Option<u64> {
     bracketed(link.strip_prefix(b"socket")?)
 }
 
@@ -25,7 +25,7 @@ pub(super) fn bracketed(text: &[u8]) -> Option<u64> {
 }
 
 /// Digits, and nothing else.
-pub(super) fn number(text: &[u8]) -> Option<u64> {
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
@@ -92,6 +92,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn every_namespace_is_read_back(kind in 0..8usize, ino: u64) {
             let kind = NamespaceKind::ALL[kind];

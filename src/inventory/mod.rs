@@ -5,10 +5,12 @@ mod again;
 mod budget;
 mod collect;
 mod dot;
-mod link;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+pub(crate) mod link;
 mod listed;
 mod look;
-mod mountinfo;
+pub(crate) mod mountinfo;
 mod mounts;
 mod relate;
 mod scan;

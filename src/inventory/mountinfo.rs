@@ -46,7 +46,7 @@ pub(super) fn namespaces(mountinfo: &[u8]) -> impl Iterator<Item = Bound> {
 }
 
 /// The kernel writes blanks, line ends and backslashes as three octal digits: `\040`.
-fn unescaped(text: &[u8]) -> Vec<u8> {
+pub(crate) fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
@@ -106,6 +106,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn what_the_kernel_escapes_is_read_back(name in proptest::collection::vec(1u8.., 0..40)) {
             let escaped: Vec<u8> = name

@@ -114,7 +114,7 @@ pub(super) fn details(namespace: &NamespaceInfo) -> Vec<String> {
 }
 
 /// A path on a line, quoted and escaped where it would not be seen as one.
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let text = path.to_string_lossy();
     let odd = |c: char| c.is_control() || c.is_whitespace() || c == '"';
     if text.is_empty() || text.chars().any(odd) { format!("{path:?}") } else { text.into_owned() }

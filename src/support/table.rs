@@ -92,6 +92,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn wrapping_keeps_every_word_and_the_width(text in "[a-z]{1,12}( [a-z]{1,12}){0,40}", width in 12usize..60) {
             let lines = wrapped(&text, width);

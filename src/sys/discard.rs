@@ -122,6 +122,17 @@ fn each_line(proc: RawFd, mut f: impl FnMut(Mapping)) -> Result<(), Errno> {
     result
 }
 
+/// All that would be given back, as this text has it.
+#[cfg(any(test, fuzzing))]
+pub(super) fn private_memory(maps: &[u8]) -> Vec<(u64, u64)> {
+    let mut parser = Parser::default();
+    let mappings = maps.iter().filter_map(|byte| parser.byte(*byte));
+    mappings
+        .filter(Mapping::is_private_memory)
+        .map(|mapping| (mapping.start, mapping.end))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +178,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn no_text_panics_or_is_taken_for_memory_without_its_permissions(
             text in proptest::collection::vec(any::<u8>(), 0..256)

@@ -38,15 +38,18 @@ pub(crate) fn names(
         if filled == 0 {
             return Ok(());
         }
-        let mut records = &buffer.0[..filled];
-        while let Some(length) = records.get(LENGTH..LENGTH + 2) {
-            let length = usize::from(u16::from_ne_bytes([length[0], length[1]]));
-            let Some(record) = records.get(..length).filter(|_| length > NAME) else { break };
-            if let Ok(name) = CStr::from_bytes_until_nul(&record[NAME..]) {
-                each(name);
-            }
-            records = &records[length..];
+        in_records(&buffer.0[..filled], &mut each);
+    }
+}
+
+pub(super) fn in_records(mut records: &[u8], each: &mut impl FnMut(&CStr)) {
+    while let Some(length) = records.get(LENGTH..LENGTH + 2) {
+        let length = usize::from(u16::from_ne_bytes([length[0], length[1]]));
+        let Some(record) = records.get(..length).filter(|_| length > NAME) else { break };
+        if let Ok(name) = CStr::from_bytes_until_nul(&record[NAME..]) {
+            each(name);
         }
+        records = &records[length..];
     }
 }
 

@@ -143,6 +143,7 @@ pub(crate) fn put(file: BorrowedFd<'_>, text: &[u8]) -> Result<(), i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn numbers_are_written_in_full() {
@@ -150,6 +151,32 @@ mod tests {
             let mut line = Line { buffer: [0; 32], used: 0 };
             line.number(number);
             assert_eq!(line.text(), number.to_string().as_bytes());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(crate::cases::config())]
+
+        #[test]
+        fn every_number_is_written_in_full(number: u32, bits in 0u32..32) {
+            let number = number >> bits;
+            let mut line = Line { buffer: [0; 32], used: 0 };
+            line.number(number);
+            let text = number.to_string();
+            prop_assert_eq!(line.text(), text.as_bytes());
+        }
+
+        /// More than the longest line has no room, and is cut without a panic.
+        #[test]
+        fn a_line_ends_with_its_buffer(numbers in proptest::collection::vec(any::<u32>(), 0..6)) {
+            let mut line = Line { buffer: [0; 32], used: 0 };
+            let mut whole = String::new();
+            for number in numbers {
+                line.number(number);
+                line.byte(b' ');
+                whole.push_str(&format!("{number} "));
+            }
+            prop_assert_eq!(line.text(), &whole.as_bytes()[..whole.len().min(32)]);
         }
     }
 }

@@ -16,6 +16,8 @@ mod discard;
 pub(crate) mod fcntl;
 mod fork;
 pub(crate) mod futex;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod getdents;
 pub(crate) mod getrlimit;
 pub(crate) mod id_map;

@@ -223,6 +223,28 @@ fn create(directory: RawFd, component: &CStr, file: bool) -> Result<(), Errno> {
     }
 }
 
+/// What has to hold for a path, whatever it is.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(path: &[u8]) {
+    let Some(target) = Target::new(path) else {
+        assert!(path.contains(&0));
+        return;
+    };
+    assert_eq!(target.path.to_bytes(), path);
+    assert_eq!(target.is_root(), target.plain.is_empty());
+    let name = |part: &Part| part.name.to_bytes().to_vec();
+    assert!(target.parts.iter().map(name).all(|name| !matches!(&name[..], b"" | b".")));
+    assert!(target.plain.iter().map(name).all(|name| !matches!(&name[..], b"" | b"." | b"..")));
+    for parts in [&target.parts, &target.plain] {
+        let mut upto = Vec::new();
+        for part in parts {
+            upto.push(b'/');
+            upto.extend(name(part));
+            assert_eq!(part.upto.to_bytes(), upto);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,6 +271,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn no_plain_path_leads_up(path in "[a./]{0,24}") {
             let target = Target::new(path.as_bytes()).unwrap();

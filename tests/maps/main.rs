@@ -7,6 +7,7 @@
 mod common;
 mod dumpable;
 mod helpers;
+mod kernel;
 mod rights;
 
 use std::ffi::c_int;
@@ -14,6 +15,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command as StdCommand;
+use std::sync::OnceLock;
 use std::thread;
 
 use common::{
@@ -153,7 +155,8 @@ fn main() {
         }),
         test_with("too_many_lines", HELPERS, || {
             let lines: String = (0..400).map(|n| format!("ann:{}:1\n", 100_000 + 2 * n)).collect();
-            let lines = String::leak(lines);
+            static LINES: OnceLock<String> = OnceLock::new();
+            let lines = LINES.get_or_init(|| lines);
             ann("too many", Some(lines), Some(lines));
         }),
         test_with("root_has_subordinate_ids", ROOT, || {
@@ -187,6 +190,7 @@ fn main() {
         test_with("no_new_privileges_are_named", HELPERS, || {
             ann("no new privileges", Some(SUBS), Some(SUBS));
         }),
+        test_with("any_ranges_are_judged_as_by_the_kernel", ROOT, kernel::any_ranges),
         test("what_makes_no_sense_is_refused", rights::refused),
         test("settings_are_shown", rights::shown),
     ];

@@ -15,10 +15,10 @@ use super::super::spawn;
 use super::super::stdio::Default;
 use super::{Command, Kind, Maps, Side};
 use crate::error::{At as _, Cause, Error, Result, Step};
-use crate::sys;
+use crate::{IdRange, sys, text};
 
 /// The most of a helper's text that a message shows.
-const SHOWN: usize = 500;
+pub(in crate::command) const SHOWN: usize = 500;
 
 impl Kind {
     pub(super) fn helper(self) -> &'static str {
@@ -83,7 +83,7 @@ impl Side {
         }
         // It says that it has done so, or its status is lost. What counts is what the kernel has.
         let written = fs::read_to_string(format!("/proc/{number}/{}", self.kind.file()));
-        if written.is_ok_and(|written| self.is_written(&written)) {
+        if written.is_ok_and(|written| is_written(&self.ranges, &written)) {
             return Ok(());
         }
         Err(refused().because(format!(
@@ -92,20 +92,20 @@ impl Side {
             program.display()
         )))
     }
+}
 
-    /// Whether the text of the map file is this map. The kernel may show the lines in another order.
-    fn is_written(&self, text: &str) -> bool {
-        let mut wanted: Vec<[u32; 3]> =
-            self.ranges.iter().map(|range| [range.inside, range.outside, range.count]).collect();
-        let lines = text.lines().map(|line| {
-            let mut numbers = line.split_ascii_whitespace().map_while(|number| number.parse().ok());
-            Some([numbers.next()?, numbers.next()?, numbers.next()?])
-        });
-        let Some(mut there) = lines.collect::<Option<Vec<[u32; 3]>>>() else { return false };
-        wanted.sort_unstable();
-        there.sort_unstable();
-        wanted == there
-    }
+/// Whether the text of the map file is this map. The kernel may show the lines in another order.
+pub(crate) fn is_written(ranges: &[IdRange], text: &str) -> bool {
+    let mut wanted: Vec<[u32; 3]> =
+        ranges.iter().map(|range| [range.inside, range.outside, range.count]).collect();
+    let lines = text.lines().map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map_while(|number| number.parse().ok());
+        Some([numbers.next()?, numbers.next()?, numbers.next()?])
+    });
+    let Some(mut there) = lines.collect::<Option<Vec<[u32; 3]>>>() else { return false };
+    wanted.sort_unstable();
+    there.sort_unstable();
+    wanted == there
 }
 
 impl Maps {
@@ -143,7 +143,11 @@ fn powerlessness(program: &Path) -> Option<&'static str> {
 
 /// Whether set-user-ID programs run without that: prctl(2), `PR_SET_NO_NEW_PRIVS`.
 fn gains_nothing() -> bool {
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let status = text::read("/proc/thread-self/status").unwrap_or_default();
+    says_no_new_privs(&status)
+}
+
+pub(crate) fn says_no_new_privs(status: &str) -> bool {
     status.lines().any(|line| line.split_ascii_whitespace().eq(["NoNewPrivs:", "1"]))
 }
 
@@ -159,7 +163,7 @@ fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
 }
 
 /// What a helper wrote, in a form for a message of one line.
-fn one_line(text: &[u8]) -> String {
+pub(in crate::command) fn one_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let line: String = lines.join("; ").chars().flat_map(shown).collect();

@@ -1,7 +1,7 @@
 //! The ids of a new user namespace: the settings, and what is to be written for them. [`write`](self::write) says who writes it.
 #![forbid(unsafe_code)]
 
-mod helper;
+pub(super) mod helper;
 mod write;
 
 pub(super) use self::write::number_in_proc;

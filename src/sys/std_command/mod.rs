@@ -15,6 +15,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
+#[cfg(any(test, fuzzing))]
+pub(super) use self::plan::pid_of;
+
 use self::beside::Room;
 use self::plan::Plan;
 use self::proxy::{Guard, Program};

@@ -192,9 +192,13 @@ fn pid_in_proc(process: BorrowedFd<'_>, proc: RawFd) -> Result<u32, Errno> {
     // SAFETY: a buffer with its length.
     let length = unsafe { syscall(libc::SYS_read, [fd, address, text.len(), 0, 0, 0]) }?;
     let text = text.get(..length).unwrap_or_default();
-    let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Pid:"));
-    let pid = line.and_then(|pid| std::str::from_utf8(pid.trim_ascii()).ok()?.parse().ok());
-    pid.filter(|pid| *pid > 0).ok_or(Errno(libc::ESRCH))
+    pid_of(text).ok_or(Errno(libc::ESRCH))
+}
+
+/// The line `Pid` of the fdinfo of a pidfd.
+pub(in crate::sys) fn pid_of(fdinfo: &[u8]) -> Option<u32> {
+    let line = fdinfo.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Pid:"))?;
+    std::str::from_utf8(line.trim_ascii()).ok()?.parse().ok().filter(|pid| *pid > 0)
 }
 
 /// A path made without allocation.
