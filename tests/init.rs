@@ -17,6 +17,8 @@ use linux_namespaces::flags::{MOUNT, NET, PID, USER};
 use linux_namespaces::{Child, Command, NamespaceKind, Namespaces, Stdio, Step};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
+const MEMORY: &[Need] =
+    &[Need::UserNamespaces, Need::NoSanitizer("what it knows of the memory is kept for its sake")];
 const ROOT: &[Need] = &[Need::Root];
 const BASH: &[Need] = &[Need::UserNamespaces, Need::Program("bash")];
 const SETSID: &[Need] = &[Need::UserNamespaces, Need::Program("setsid")];
@@ -55,7 +57,7 @@ fn tests() -> Vec<Trial> {
         test_with("chld_ignored", USERNS, || in_own_process("chld_ignored")),
         test_with("functions", USERNS, || in_own_process("functions")),
         test_with("nothing_is_left", USERNS, || in_own_process("nothing_is_left")),
-        test_with("memory_is_given_up", USERNS, || in_own_process("memory")),
+        test_with("memory_is_given_up", MEMORY, || in_own_process("memory")),
     ]
 }
 

@@ -66,7 +66,11 @@ fn tests() -> Vec<Trial> {
         test("buffers_are_written_once", buffers_are_written_once),
         test("functions_keep_what_they_own", || in_own_process("captured")),
         test_with("functions_inside", USERNS, || in_own_process("function_inside")),
-        test("streams_of_functions", || in_own_process("function_streams")),
+        test_with(
+            "streams_of_functions",
+            &[Need::NoSanitizer("it warns of a function on another stack, in its standard error")],
+            || in_own_process("function_streams"),
+        ),
         test_with("functions_run_programs", &[Need::UserNamespaces, Need::Program("ps")], || {
             in_own_process("function_runs_programs");
         }),

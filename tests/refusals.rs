@@ -31,7 +31,11 @@ fn tests() -> Vec<Trial> {
         test("spawn_refuses", spawn_refuses),
         test("status_and_output_refuse", status_and_output_refuse),
         test("exec_refuses", || in_own_process("exec_refuses")),
-        test("no_system_call_is_made", || in_own_process("no_system_call")),
+        test_with(
+            "no_system_call_is_made",
+            &[Need::NoSanitizer("it makes system calls of its own")],
+            || in_own_process("no_system_call"),
+        ),
         test("the_filter_kills_other_spawns", the_filter_kills_other_spawns),
         test("the_caller_is_as_before", the_caller_is_as_before),
         test("what_is_off_is_not_refused", what_is_off_is_not_refused),

@@ -28,6 +28,8 @@ pub(crate) enum Need {
     UserNamespaces,
     /// This program on `PATH`.
     Program(&'static str),
+    /// That it is not built with AddressSanitizer (`--cfg linux_namespaces_asan`), which cannot stand this.
+    NoSanitizer(&'static str),
 }
 
 impl Need {
@@ -38,6 +40,7 @@ impl Need {
             Self::User => "user",
             Self::UserNamespaces => "userns",
             Self::Program(program) => program,
+            Self::NoSanitizer(_) => "no-sanitizer",
         }
     }
 
@@ -62,6 +65,9 @@ impl Need {
                 let here =
                     std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
                 (!here).then(|| format!("needs the program {program}"))
+            }
+            Self::NoSanitizer(why) => {
+                cfg!(linux_namespaces_asan).then(|| format!("{why}: not with AddressSanitizer"))
             }
         }
     }
@@ -119,6 +125,15 @@ pub(crate) fn run(cases: &[Case], tests: Vec<Trial>) {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     libtest_mimic::run(&arguments, tests).exit();
+}
+
+/// LeakSanitizer asks. At its end it starts a thread and a process that looks at it through /proc, which a case cannot
+/// be sure of, or has done away with.
+#[cfg(linux_namespaces_asan)]
+// SAFETY: the name and the type that LeakSanitizer looks for.
+#[unsafe(no_mangle)]
+extern "C" fn __lsan_is_turned_off() -> std::ffi::c_int {
+    std::env::var_os("LINUX_NAMESPACES_CASE").is_some().into()
 }
 
 /// This test program again, to run only that case.
