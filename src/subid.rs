@@ -253,7 +253,7 @@ pub(crate) fn check(text: &[u8]) {
         let runs = match runs(text, &user) {
             Ok(runs) => runs,
             Err(flaw) => {
-                crate::fuzz::one_line(&explain(File::Users, &user, flaw));
+                crate::fuzz::one_line(&explain(File::Users, &user, flaw, text));
                 continue;
             }
         };
