@@ -24,11 +24,14 @@ pub(crate) const CASES: &[Case] = &[
     ("large_caller", large_caller),
 ];
 
+const FAULT: &[Need] =
+    &[Need::UserNamespaces, Need::NoSanitizer("it makes an exit status of a fault")];
+
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
         test_with("every_exit_code_is_passed_on", USERNS, exit_codes),
         test_with("every_deadly_signal_is_passed_on", USERNS, signals),
-        test_with("a_fault_of_process_one_is_passed_on", USERNS, a_fault),
+        test_with("a_fault_of_process_one_is_passed_on", FAULT, a_fault),
         test_with("exit_codes_with_sigchld_ignored", USERNS, || in_own_process("sigchld_ignored")),
         test_with("a_killed_proxy_leaves_no_survivor", USERNS, no_survivor),
         test_with(
