@@ -29,7 +29,14 @@ pub(crate) fn tests() -> Vec<Trial> {
         test_with("calls_add_up_in_any_order", USERNS, any_order),
         test_with("a_moved_command_keeps_its_calls", USERNS, moved),
         test_with("a_command_is_spawned_again", USERNS, again),
-        test_with("an_address_used_again_is_another_command", USERNS, addresses),
+        test_with(
+            "an_address_used_again_is_another_command",
+            &[
+                Need::UserNamespaces,
+                Need::NoSanitizer("it keeps what is freed from being used again"),
+            ],
+            addresses,
+        ),
         test("addresses_go_from_thread_to_thread", || in_own_process("addresses_of_threads")),
         test("a_program_is_on_the_heap_for_good", program_addresses),
         test_with("hooks_run_outside_before_and_inside_after", USERNS, hooks),
