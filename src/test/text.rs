@@ -82,6 +82,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::cases::config())]
+
         #[test]
         fn no_character_is_torn(text in ".{0,40}", piece in 1usize..5) {
             let mut stream = Stream::new("MARK");
