@@ -32,7 +32,9 @@ use crate::{Namespace, Namespaces, PidFd};
 /// * **User** created: the caller keeps its user and group id; all other ids show as overflow (65534).
 /// * **Net** created: the loopback interface is up.
 /// * Only descriptors 0, 1, 2 and those given to [`fd`](Self::fd) reach the program.
-/// * No signal is blocked, and every disposition is the default, whatever the caller blocks or ignores.
+/// * No signal is blocked, and every disposition is the default, whatever the caller blocks or ignores. (What it ignores is asked of the kernel for each command,
+///   and again when 10 ms have passed, for that takes 62 calls; SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM and SIGCHLD each time. So another signal that the caller
+///   begins to ignore in the 10 ms before it spawns the *same* command once more may stay ignored.)
 /// * The child is neither killed nor reaped when its handle drops, unless [`kill_on_drop`](Self::kill_on_drop).
 /// * `spawn` and `status` inherit the three standard streams; `output` reads from nothing and captures the others.
 ///
