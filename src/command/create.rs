@@ -53,7 +53,7 @@ impl<'a> Materials<'a> {
             ops.push(Op::UnshareTimeIfLegacy { for_function: false });
         }
         if has_maps {
-            ops.push(Op::AwaitMaps { caller: self.caller.unwrap_or(-1) });
+            ops.push(Op::AwaitMaps { caller: self.awaited(copy) });
         }
         if kind == NamespaceKind::Net {
             ops.push(Op::Loopback);

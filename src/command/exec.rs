@@ -67,7 +67,7 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
     // Its files are root's while it is closed, be it of old; then it is opened for as long as it takes to write them.
     let raised = maps.is_some() && sys::prctl::dumpable() != Some(1) && !files.can_be_opened();
     if let Some(maps) = maps {
-        map.push(Op::AwaitMaps { caller: materials.caller.unwrap_or(-1) });
+        map.push(Op::AwaitMaps { caller: materials.awaited(false) });
         map_steps.push(Step::UidMap);
         if raised {
             map.push(Op::Dumpable(true));

@@ -19,7 +19,9 @@ use super::{Command, cgroup, dumpable, init, mount, validate};
 use crate::error::{At as _, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::clone::{CLONE_CLEAR_SIGHAND, CLONE_NEWTIME, Spec};
+use crate::sys::parent_death::Watched;
 use crate::sys::signal::Signals;
+use crate::sys::thread_word::ThreadWord;
 use crate::{Namespaces, sys};
 
 /// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
@@ -51,9 +53,9 @@ pub(super) struct Supplies {
     pub(super) streams: Streams,
     /// What [`numbers`] gives for those.
     pub(super) numbers: Vec<RawFd>,
-    /// A pidfd of the calling process, for a child that waits for it. Where it cannot be had, a caller that dies at the
-    /// wrong moment leaves a child that waits.
-    caller: Option<OwnedFd>,
+    /// A pidfd of the calling process, for a child that waits for it and finds no other way to tell that it is gone. Where it cannot be had, a caller
+    /// that dies at the wrong moment leaves a child that waits.
+    caller: OnceLock<Option<OwnedFd>>,
     pub(super) cgroup: Option<cgroup::Prepared>,
     /// The parts of the memory that an init does without.
     unneeded: Vec<(usize, usize)>,
@@ -74,7 +76,7 @@ impl Supplies {
         let prepared = Prepared::new(command, joined, later)?;
         let streams = Streams::open(command, default)?;
         let numbers = numbers(command, &streams);
-        let caller = prepared.maps.as_ref().and_then(|_| sys::pidfd::open(process::id()).ok());
+        let caller = OnceLock::new();
         let cgroup = command.cgroup.as_ref().map(cgroup::Prepared::new).transpose()?;
         let unneeded = if command.life.init { init::unneeded() } else { Vec::new() };
         let prepared = Arc::new(prepared);
@@ -88,13 +90,14 @@ impl Supplies {
     /// A pidfd of the caller that stays open in the child until its descriptors are those of the program, so under none of their numbers.
     pub(super) fn watch_caller(&mut self) -> io::Result<()> {
         let caller = sys::pidfd::open(process::id())?;
-        self.caller = Some(sys::fcntl::away_from(caller, &self.numbers)?);
+        self.caller = Some(sys::fcntl::away_from(caller, &self.numbers)?).into();
         Ok(())
     }
 
     /// A descriptor to be replaced by that of the program, when it might be too late to ask for one.
     pub(super) fn reserve(&self) -> io::Result<OwnedFd> {
-        self.caller.as_ref().map_or_else(|| sys::pidfd::open(process::id()), OwnedFd::try_clone)
+        let caller = self.caller.get().and_then(Option::as_ref);
+        caller.map_or_else(|| sys::pidfd::open(process::id()), OwnedFd::try_clone)
     }
 
     pub(super) fn materials<'a>(&'a self, command: &'a Command) -> Materials<'a> {
@@ -104,7 +107,8 @@ impl Supplies {
             joins: &self.joins,
             streams: &self.streams,
             numbers: &self.numbers,
-            caller: self.caller.as_ref().map(AsRawFd::as_raw_fd),
+            caller: self.caller.get().and_then(Option::as_ref).map(AsRawFd::as_raw_fd),
+            opened: &self.caller,
             ignored: Signals::ALL,
             capabilities: OnceLock::new(),
             cgroup: self.cgroup.as_ref(),
@@ -122,6 +126,7 @@ pub(super) struct Materials<'a> {
     streams: &'a Streams,
     pub(super) numbers: &'a [RawFd],
     pub(super) caller: Option<RawFd>,
+    opened: &'a OnceLock<Option<OwnedFd>>,
     /// The signals that the caller may ignore.
     pub(super) ignored: Signals,
     /// The caller's, once they were asked for.
@@ -236,19 +241,21 @@ impl<'a> Materials<'a> {
         }
         let highest = self.highest_needed();
         let opens_table = exposed || self.gives_copy();
+        let watched =
+            self.prepared.maps.is_some().then(|| self.awaited(program_in_copy || join_in_copy));
         if shares_table && opens_table {
+            let awaited = watched.and_then(Watched::descriptor);
             let sources = passed(self.command, self.streams).into_iter().map(|(from, _)| from);
             let cgroup = self.cgroup.iter().flat_map(|it| [it.directory, it.processes()]);
-            let kept: Vec<_> =
-                sources.chain(self.caller).chain(self.kept()).chain(cgroup).collect();
+            let kept: Vec<_> = sources.chain(awaited).chain(self.kept()).chain(cgroup).collect();
             let highest = kept.iter().copied().fold(highest, RawFd::max);
             ops.push(Op::OwnDescriptors { first: (highest + 1) as u32 });
             let (at_exec, gaps) =
                 (false, gaps(&kept).filter(|(first, _)| *first <= highest as u32));
             ops.extend(gaps.map(|(first, last)| Op::Close { first, last, at_exec }));
         }
-        if self.prepared.maps.is_some() {
-            let wait = Op::AwaitMaps { caller: self.caller.unwrap_or(-1) };
+        if let Some(caller) = watched {
+            let wait = Op::AwaitMaps { caller };
             // A copy has a flag of its own, and its files are root's while that is clear, as the caller's may be of old.
             let closed_copy = program_in_copy && dumpable::settled() != Some(1);
             match exposed || closed_copy {
@@ -345,6 +352,17 @@ impl<'a> Materials<'a> {
         *self.capabilities.get_or_init(sys::capabilities)
     }
 
+    /// By what a child that waits for its maps finds that the caller is gone: by the thread's word, unless it has a copy of that.
+    pub(super) fn awaited(&self, in_copy: bool) -> Watched {
+        match ThreadWord::own() {
+            Some(word) if !in_copy => Watched::Thread(word),
+            _ => {
+                let opened = self.opened.get_or_init(|| sys::pidfd::open(process::id()).ok());
+                Watched::Process(opened.as_ref().map_or(-1, AsRawFd::as_raw_fd))
+            }
+        }
+    }
+
     /// Whether the caller's memory is closed to others of its user while the child, in a new user namespace, shares it.
     pub(super) fn closes_memory(&self) -> bool {
         self.command.namespaces.contains(Namespaces::USER)
@@ -438,7 +456,7 @@ impl<'a> Materials<'a> {
                     .chain(self.streams.ours())
                     .chain(given)
                     .chain(self.joins.fds())
-                    .chain(self.caller)
+                    .chain(self.opened.get().and_then(Option::as_ref).map(AsRawFd::as_raw_fd))
                     .chain(self.cgroup.iter().flat_map(|it| [it.directory, it.processes()]));
                 let kept = self.kept();
                 let unwanted =

@@ -10,6 +10,7 @@ use crate::command::dumpable::Dumpable;
 use crate::error::{At as _, Cause, Error, Result, Step};
 use crate::sys::child::{Exec, Op};
 use crate::sys::clone::{CLONE_CLEAR_SIGHAND, Spec};
+use crate::sys::parent_death::Watched;
 use crate::sys::spawn::Failure;
 use crate::{Command, Namespace, NamespaceKind, Namespaces, PidFd, Propagation, diagnose, sys};
 
@@ -167,7 +168,9 @@ fn create(set: Namespaces) -> Result<Vec<Namespace>> {
     if set.contains(Namespaces::TIME) {
         ops.push(Op::UnshareTimeIfLegacy { for_function: false });
     }
-    ops.push(Op::AwaitMaps { caller: caller.as_ref().map_or(-1, |caller| caller.as_raw_fd()) });
+    ops.push(Op::AwaitMaps {
+        caller: Watched::Process(caller.as_ref().map_or(-1, |caller| caller.as_raw_fd())),
+    });
     let (nothing, none): ([*const c_char; 1], [*const c_char; 1]) = ([c"".as_ptr()], [ptr::null()]);
     ops.push(Op::Exec(Exec { paths: &nothing, argv: &none, envp: Some(&none) }));
     let mut opened = None;

@@ -20,6 +20,7 @@ use super::id_map::Map;
 use super::init::{self, Init};
 use super::mount::mount;
 use super::mounting::Act;
+use super::parent_death::Watched;
 use super::probe::Probe;
 use super::shared::{Shared, state};
 use super::signal::Signals;
@@ -57,8 +58,8 @@ pub(crate) enum Op<'a> {
     /// time_namespaces(7): the clocks of the time namespace that exec enters. Where the process is a copy, it is created here,
     /// for a clone would have entered it, and is entered then.
     ClockOffsets { path: Option<&'a CStr>, text: &'a [u8], in_copy: bool },
-    /// Waits until the caller has written the id maps. `caller` is a pidfd of it.
-    AwaitMaps { caller: RawFd },
+    /// Waits until the caller has written the id maps.
+    AwaitMaps { caller: Watched },
     /// user_namespaces(7): writes a uid_map or gid_map.
     WriteMap(Map<'a>),
     /// setsid(2).
@@ -487,14 +488,14 @@ fn monotonic_milliseconds() -> libc::c_long {
 
 /// Says that it waits, and sleeps until the caller has written the maps. Should the caller die, so does this process:
 /// nobody else would ever wake it, and it may hold the caller's memory.
-fn await_maps(caller: RawFd, shared: &Shared) -> Result<(), Errno> {
+fn await_maps(caller: Watched, shared: &Shared) -> Result<(), Errno> {
     // Often they are written before this process has run at all.
     if shared.state().load(SeqCst) == state::RELEASED {
         return Ok(());
     }
     prctl::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize)?;
-    // It may have died before it could be noticed. Its parent id says nothing in a new pid namespace; the pidfd does.
-    if super::poll::is_readable_now(caller)? {
+    // It may have died before it could be noticed. Its parent id says nothing in a new pid namespace.
+    if caller.has_ended()? {
         exit(1);
     }
     let word = shared.state();

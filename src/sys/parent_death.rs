@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use super::shared::{Shared, state};
 use super::syscall::Errno;
+use super::thread_word::ThreadWord;
 use super::{child, futex, poll, prctl};
 
 /// How long a parent that does not answer is believed to be about to.
@@ -24,18 +25,43 @@ pub(super) fn arm(signal: c_int, caller: RawFd, shared: &Shared) -> Result<(), E
         child::exit(1);
     }
     futex::wake(word);
-    await_answer(word, state::ARMED, caller)?;
+    await_answer(word, state::ARMED, Watched::Process(caller))?;
     match word.load(SeqCst) {
         state::RELEASED => Ok(()),
         _ => child::exit(1),
     }
 }
 
-/// Sleeps until the parent, of whose process `caller` is a pidfd, has made something else of `asked`; ends this process if that can never happen.
-pub(super) fn await_answer(word: &AtomicU32, asked: u32, caller: RawFd) -> Result<(), Errno> {
+/// By what a child finds that its caller is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Watched {
+    /// By the word of the thread that cloned it, on whose memory it runs.
+    Thread(ThreadWord),
+    /// By a pidfd of the process; -1 for none.
+    Process(RawFd),
+}
+
+impl Watched {
+    pub(crate) fn descriptor(self) -> Option<RawFd> {
+        match self {
+            Self::Process(pidfd) if pidfd >= 0 => Some(pidfd),
+            _ => None,
+        }
+    }
+
+    pub(super) fn has_ended(self) -> Result<bool, Errno> {
+        match self {
+            Self::Thread(word) => Ok(word.has_ended()),
+            Self::Process(pidfd) => poll::is_readable_now(pidfd),
+        }
+    }
+}
+
+/// Sleeps until the parent has made something else of `asked`; ends this process if that can never happen.
+pub(super) fn await_answer(word: &AtomicU32, asked: u32, caller: Watched) -> Result<(), Errno> {
     while word.load(SeqCst) == asked {
         futex::wait_briefly(word, asked, PATIENCE);
-        if word.load(SeqCst) == asked && poll::is_readable_now(caller)? {
+        if word.load(SeqCst) == asked && caller.has_ended()? {
             child::exit(1);
         }
     }
