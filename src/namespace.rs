@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::error::{At as _, Error, Result, Step};
-use crate::{NamespaceKind, sys, text};
+use crate::{NamespaceKind, PidFd, sys, text};
 
 /// Kind, device and inode of a namespace: what `/proc/<pid>/ns/*` shows. `Display` is `pid:[4026531836]`.
 ///
@@ -320,9 +320,22 @@ impl Namespace {
 
     /// Before Linux 6.11: `NSpid` has the process's number in each pid namespace from the caller's down to its own.
     pub(crate) fn pid_inside_by_proc(&self, pid: u32) -> Result<Option<u32>> {
-        let Ok(status) = text::read(format!("/proc/{pid}/status")) else { return Ok(None) };
+        // The mounted /proc may be that of another pid namespace, where the number is somebody else's.
+        let shown = match PidFd::open(pid) {
+            Ok(process) => process.pid_in_proc()?,
+            // A thread other than the first.
+            Err(_) => proc_is_own().then_some(pid),
+        };
+        shown.map_or(Ok(None), |shown| self.number_by_proc(shown))
+    }
+
+    /// The number in this namespace of the process that /proc shows as `shown`.
+    fn number_by_proc(&self, shown: u32) -> Result<Option<u32>> {
+        let Ok(status) = text::read(format!("/proc/{shown}/status")) else {
+            return Ok(None);
+        };
         let numbers = ns_pids(&status);
-        let mut namespace = Self::of(pid, NamespaceKind::Pid).ok();
+        let mut namespace = Self::of(shown, NamespaceKind::Pid).ok();
         for number in numbers.into_iter().rev() {
             let Some(here) = namespace else { return Ok(None) };
             if here.id()? == self.id()? {
@@ -336,16 +349,22 @@ impl Namespace {
     fn pid_outside_by_proc(&self, pid: u32) -> Result<Option<u32>> {
         let processes = fs::read_dir("/proc").at(|| Step::Open("/proc".into()))?;
         for process in processes.flatten() {
-            let Some(outside) = process.file_name().to_str().and_then(|name| name.parse().ok())
+            let Some(shown) = process.file_name().to_str().and_then(|name| name.parse().ok())
             else {
                 continue;
             };
-            if self.pid_inside_by_proc(outside)? == Some(pid) {
-                return Ok(Some(outside));
+            if self.number_by_proc(shown)? == Some(pid) {
+                return Self::current(NamespaceKind::Pid)?.number_by_proc(shown);
             }
         }
         Ok(None)
     }
+}
+
+/// Whether /proc numbers this process as it does itself.
+fn proc_is_own() -> bool {
+    let own = std::process::id().to_string();
+    fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == own.as_str())
 }
 
 /// Whether the kernel does not know this ioctl of a namespace file.

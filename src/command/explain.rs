@@ -29,7 +29,13 @@ impl Materials<'_> {
             Failure::Clone(errno) => self.not_entered(errno).unwrap_or_else(|| {
                 diagnose::creating(Error::new(Step::Clone(set)).errno(errno), set)
             }),
-            Failure::Op(place, errno) => self.failed(&ops[place], errno),
+            Failure::Op(place, errno) => match &ops[place] {
+                op @ (Op::Enter { .. } | Op::EnterProcess { .. }) => {
+                    let error = self.failing(op).errno(errno);
+                    diagnose::entering_in_child(error, self.joins.kinds)
+                }
+                op => self.failed(op, errno),
+            },
             Failure::Died(place, status) => self.died(&ops[place], status),
             Failure::Help(error) => error,
         }

@@ -159,8 +159,13 @@ pub(super) fn seccomp_or_kernel(facts: &dyn Facts) -> Reason {
     if facts.is_filtered() { Cause::Seccomp.into() } else { Cause::Kernel.into() }
 }
 
-/// A setns(2) to these kinds failed.
-pub(super) fn entering(facts: &dyn Facts, errno: i32, set: Namespaces) -> Option<Reason> {
+/// A setns(2) to these kinds failed. `moving`: in this process, not in a child, which has one thread.
+pub(super) fn entering(
+    facts: &dyn Facts,
+    errno: i32,
+    set: Namespaces,
+    moving: bool,
+) -> Option<Reason> {
     let needs_one_thread = set.intersects(Namespaces::USER | Namespaces::MOUNT);
     match errno {
         libc::EPERM if facts.has(CAP_SYS_ADMIN) && facts.is_filtered() => {
@@ -174,7 +179,9 @@ pub(super) fn entering(facts: &dyn Facts, errno: i32, set: Namespaces) -> Option
             Some(Reason::hinting(Cause::MissingCapability, hints::ENTERING_MOUNTS))
         }
         libc::EPERM => Some(Reason::hinting(Cause::MissingCapability, hints::ENTERING)),
-        libc::EINVAL if needs_one_thread && !facts.has_one_thread() => Some(Cause::Threads.into()),
+        libc::EINVAL if moving && needs_one_thread && !facts.has_one_thread() => {
+            Some(Cause::Threads.into())
+        }
         libc::EUSERS => Some(Cause::Threads.into()),
         libc::EINVAL if set.contains(Namespaces::USER) => {
             Some(Reason::unnamed(hints::ALREADY_IN_USER))
@@ -363,11 +370,13 @@ pub(super) mod tests {
         assert_eq!(reason.cause, Some(Cause::Threads));
         let reason = creating(&threaded, libc::EINVAL, USER, false).expect("a reason");
         assert_eq!(reason.cause, Some(Cause::Kernel), "a child has one thread");
-        let reason = entering(&threaded, libc::EINVAL, Namespaces::MOUNT).expect("a reason");
+        let reason = entering(&threaded, libc::EINVAL, Namespaces::MOUNT, true).expect("a reason");
         assert_eq!(reason.cause, Some(Cause::Threads));
-        let reason = entering(&Given::user(), libc::EINVAL, USER).expect("a reason");
+        let reason = entering(&threaded, libc::EINVAL, Namespaces::MOUNT, false);
+        assert!(reason.is_none(), "a child has one thread");
+        let reason = entering(&Given::user(), libc::EINVAL, USER, true).expect("a reason");
         assert!(reason.cause.is_none() && reason.hint.contains("in already"));
-        assert!(entering(&threaded, libc::EINVAL, Namespaces::NET).is_none());
+        assert!(entering(&threaded, libc::EINVAL, Namespaces::NET, true).is_none());
     }
 
     #[test]
@@ -386,7 +395,8 @@ pub(super) mod tests {
 
     #[test]
     fn entering_takes_capabilities() {
-        let reason = |facts: &Given, set| entering(facts, libc::EPERM, set).expect("a reason");
+        let reason =
+            |facts: &Given, set| entering(facts, libc::EPERM, set, true).expect("a reason");
         let lacks = reason(&Given::user(), Namespaces::NET);
         assert_eq!(lacks.cause, Some(Cause::MissingCapability));
         assert!(lacks.hint.contains("CAP_SYS_ADMIN") && lacks.hint.contains("run as root"));
@@ -433,7 +443,7 @@ pub(super) mod tests {
             }
             for errno in [libc::EPERM, libc::EACCES, libc::ENOSPC, libc::EINVAL, libc::ENOSYS] {
                 let _ = creating(&facts, errno, Namespaces::all(), true);
-                let _ = entering(&facts, errno, Namespaces::all());
+                let _ = entering(&facts, errno, Namespaces::all(), true);
                 let _ = inside(&facts, errno, Namespaces::all());
             }
         }

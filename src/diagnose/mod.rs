@@ -41,9 +41,14 @@ pub(crate) fn creating(error: Error, set: Namespaces) -> Error {
     explained(error, |facts, errno| causes::creating(facts, errno, set, moving))
 }
 
-/// A setns(2) to these kinds failed.
+/// A setns(2) to these kinds failed in this process.
 pub(crate) fn entering(error: Error, set: Namespaces) -> Error {
-    explained(error, |facts, errno| causes::entering(facts, errno, set))
+    explained(error, |facts, errno| causes::entering(facts, errno, set, true))
+}
+
+/// The same in a child, which has one thread whatever this process has.
+pub(crate) fn entering_in_child(error: Error, set: Namespaces) -> Error {
+    explained(error, |facts, errno| causes::entering(facts, errno, set, false))
 }
 
 /// Writing an id map failed.

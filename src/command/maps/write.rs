@@ -146,7 +146,16 @@ pub(in crate::command) fn number_in_proc(child: BorrowedFd<'_>, pid: Option<i32>
         Some(pid) if own => u32::try_from(pid).ok(),
         _ => {
             let copy = child.try_clone_to_owned().at(|| Step::UidMap)?;
-            PidFd::known(copy).pid_in_proc().ok().flatten()
+            match PidFd::known(copy).pid_in_proc() {
+                Ok(number) => number,
+                // It says nothing about /proc.
+                Err(error) => match error.raw_os_error() {
+                    Some(errno @ (libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => {
+                        return Err(Error::new(Step::UidMap).errno(errno));
+                    }
+                    _ => None,
+                },
+            }
         }
     };
     number.ok_or_else(|| diagnose::mapping(Error::new(Step::UidMap).errno(libc::ESRCH), NO_MAP))
