@@ -4,6 +4,7 @@
 //! unless `LINUX_NAMESPACES_EXPECT`, a list of needs, declares it to be there: then it has failed.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod features;
 pub(crate) mod own_world;
 pub(crate) mod processes;
 pub(crate) mod seccomp;
@@ -30,6 +31,10 @@ pub(crate) enum Need {
     Program(&'static str),
     /// That it is not built with AddressSanitizer (`--cfg linux_namespaces_asan`), which cannot stand this.
     NoSanitizer(&'static str),
+    /// This of [`features`], which `.ci/without` takes away.
+    Feature(&'static str),
+    /// No seccomp filter on it, for whose answers nobody could know what the kernel's would be.
+    NoFilter,
 }
 
 impl Need {
@@ -39,7 +44,8 @@ impl Need {
             Self::Root => "root",
             Self::User => "user",
             Self::UserNamespaces => "userns",
-            Self::Program(program) => program,
+            Self::Program(name) | Self::Feature(name) => name,
+            Self::NoFilter => "no filter",
             Self::NoSanitizer(_) => "no-sanitizer",
         }
     }
@@ -69,6 +75,15 @@ impl Need {
             Self::NoSanitizer(why) => {
                 cfg!(linux_namespaces_asan).then(|| format!("{why}: not with AddressSanitizer"))
             }
+            Self::Feature(name) => {
+                let here = (features::Feature::named(name).is_here)();
+                (!here).then(|| format!("needs {name} of the kernel"))
+            }
+            Self::NoFilter => {
+                let status = fs::read_to_string("/proc/self/status").expect("status");
+                let filtered = field("Seccomp", &status) != "0";
+                filtered.then(|| "needs to be without a seccomp filter".to_owned())
+            }
         }
     }
 
@@ -80,7 +95,7 @@ impl Need {
 
 /// All that a function can be given: a new time namespace takes the crate's own clone3.
 pub(crate) fn all_for_functions() -> Namespaces {
-    if cfg!(linux_namespaces_portable) {
+    if cfg!(linux_namespaces_portable) || Need::Feature("clone3").missing().is_some() {
         Namespaces::all() - Namespaces::TIME
     } else {
         Namespaces::all()
@@ -94,8 +109,18 @@ pub(crate) fn test(name: &str, body: fn()) -> Trial {
 
 /// A test that needs all of these.
 pub(crate) fn test_with(name: &str, needs: &'static [Need], body: fn()) -> Trial {
+    closure_with(name, needs, body)
+}
+
+/// The same for what has something to remember.
+pub(crate) fn closure_with(
+    name: &str,
+    needs: &'static [Need],
+    body: impl FnOnce() + Send + 'static,
+) -> Trial {
+    let newer = features::needed_by(name);
     Trial::ignorable_test(name, move || {
-        for need in needs {
+        for need in needs.iter().chain(newer) {
             if let Some(reason) = need.missing() {
                 if need.is_declared() {
                     return Err(Failed::from(format!(
@@ -145,7 +170,15 @@ pub(crate) fn case(name: &str) -> StdCommand {
 
 /// Runs a case, and fails with what it wrote if it fails.
 pub(crate) fn in_own_process(name: &str) {
-    let output = case(name).output().expect("this test program can be started");
+    in_own_process_with(name, |command| command);
+}
+
+/// The same, started in another way.
+pub(crate) fn in_own_process_with(
+    name: &str,
+    change: impl FnOnce(&mut StdCommand) -> &mut StdCommand,
+) {
+    let output = change(&mut case(name)).output().expect("this test program can be started");
     assert!(
         output.status.success(),
         "case {name} ended with {}\n{}{}",

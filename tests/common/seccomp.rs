@@ -18,16 +18,23 @@ pub(crate) fn filter(calls: &[c_long], action: u32) {
     install(program);
 }
 
-pub(crate) fn install(mut program: Vec<libc::sock_filter>) {
+pub(crate) fn install(program: Vec<libc::sock_filter>) {
+    install_and_keep(program, false);
+}
+
+/// `keeps_privileges`: programs with set-user-id go on to have those, if this process has CAP_SYS_ADMIN.
+pub(crate) fn install_and_keep(mut program: Vec<libc::sock_filter>, keeps_privileges: bool) {
     program.push(statement(libc::BPF_RET, libc::SECCOMP_RET_ALLOW, 0, 0));
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: numbers only. Without it an ordinary user may install no filter.
-    let set = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    assert_eq!(set, 0, "{}", io::Error::last_os_error());
     let mode = libc::SECCOMP_MODE_FILTER;
     // SAFETY: the program lives through the call, which copies it.
-    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
-    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+    let set = || unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) };
+    if !keeps_privileges || set() != 0 {
+        // SAFETY: numbers only. Without it an ordinary user may install no filter.
+        let forgone = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+        assert_eq!(forgone, 0, "{}", io::Error::last_os_error());
+        assert_eq!(set(), 0, "{}", io::Error::last_os_error());
+    }
 }
 
 pub(crate) fn answer(calls: &[c_long], errno: i32) {

@@ -1,75 +1,14 @@
-//! Spawning from a process that gives no quarter: threads that allocate, a timer that interrupts, much memory.
-//!
-//! `LINUX_NAMESPACES_STRESS` sets the number of spawns of each test; the default takes seconds.
-
-mod common;
+//! Threads that allocate, a timer that interrupts, much memory.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use common::{Footprint, Need, in_own_process, is_root, test, test_with, with_user};
 use linux_namespaces::{Command, Namespaces, Step, flags::*};
 
-fn main() {
-    common::run(
-        &[
-            ("busy_process", busy_process),
-            ("failures_among_successes", failures_among_successes),
-            ("large_caller", large_caller),
-            ("writers_and_droppers", writers_and_droppers),
-        ],
-        vec![
-            test_with("spawns_from_a_busy_process", &[Need::UserNamespaces], || {
-                in_own_process_with_one_arena("busy_process")
-            }),
-            test_with("a_third_fail_and_nothing_is_left", &[Need::UserNamespaces], || {
-                in_own_process_with_one_arena("failures_among_successes");
-            }),
-            test("the_cost_does_not_grow_with_the_callers_memory", || {
-                in_own_process("large_caller")
-            }),
-            test_with(
-                "id_maps_beside_children_that_clear_the_dumpable_flag",
-                &[Need::UserNamespaces],
-                || {
-                    in_own_process("writers_and_droppers");
-                },
-            ),
-        ],
-    );
-}
-
-fn spawns() -> usize {
-    std::env::var("LINUX_NAMESPACES_STRESS")
-        .ok()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(300)
-}
-
-/// All threads share one arena of malloc, and so one lock.
-fn in_own_process_with_one_arena(name: &str) {
-    let output = common::case(name).env("MALLOC_ARENA_MAX", "1").output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// xorshift64: the same numbers every time.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-}
+use crate::common::{self, Footprint, is_root, with_user};
+use crate::numbers::{Numbers, spawns};
 
 static TICKS: AtomicU64 = AtomicU64::new(0);
 
@@ -98,13 +37,13 @@ fn stop_ticking() {
 }
 
 /// Runs `body` while 32 threads allocate and free.
-fn beside_busy_threads(body: impl FnOnce()) {
+pub(crate) fn beside_busy_threads(body: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for seed in 1..=32 {
             let stop = &stop;
             scope.spawn(move || {
-                let mut numbers = Numbers(seed * 7919);
+                let mut numbers = Numbers::new(seed * 7919);
                 let mut kept: Vec<Vec<u8>> = Vec::new();
                 while !stop.load(Relaxed) {
                     let size = numbers.next(5000) as usize;
@@ -124,14 +63,14 @@ fn beside_busy_threads(body: impl FnOnce()) {
     });
 }
 
-fn busy_process() {
+pub(crate) fn busy_process() {
     let sets = [Namespaces::empty(), UTS, PID, PID | NS, USER, USER | PID | NS, Namespaces::all()];
     start_ticking();
     beside_busy_threads(|| {
         std::thread::scope(|scope| {
             for seed in 1..=2 {
                 scope.spawn(move || {
-                    let mut numbers = Numbers(seed);
+                    let mut numbers = Numbers::new(seed);
                     for _ in 0..spawns() {
                         let set = match sets[numbers.next(sets.len() as u64) as usize] {
                             set if set.is_empty() => set,
@@ -153,7 +92,7 @@ fn busy_process() {
     assert!(TICKS.load(Relaxed) > 100, "the timer did not interrupt anything");
 }
 
-fn failures_among_successes() {
+pub(crate) fn failures_among_successes() {
     // What a first spawn sets up for good is not a leak.
     let _ = common::sh("true").namespaces(with_user(PID)).status().unwrap();
     let before = Footprint::now();
@@ -161,7 +100,7 @@ fn failures_among_successes() {
         std::thread::scope(|scope| {
             for seed in 1..=4 {
                 scope.spawn(move || {
-                    let mut numbers = Numbers(seed * 31);
+                    let mut numbers = Numbers::new(seed * 31);
                     for _ in 0..spawns() / 2 {
                         one_of_many(&mut numbers);
                     }
@@ -232,7 +171,7 @@ fn quickest(command: &mut Command) -> Duration {
 
 /// A copy of 1 GiB of page tables takes about 40 ms, 200 times the spawn, every time; so a quarter of that tells the two
 /// apart however busy the machine is.
-fn large_caller() {
+pub(crate) fn large_caller() {
     let mut commands = [Namespaces::empty(), with_user(PID), with_user(PID | NS)].map(|set| {
         let mut command = Command::new("/bin/true");
         command.namespaces(set);
@@ -259,7 +198,7 @@ fn large_caller() {
 
 /// Entering a user namespace clears a flag of the whole process for a moment, without which another thread could not write
 /// the maps of its child.
-fn writers_and_droppers() {
+pub(crate) fn writers_and_droppers() {
     let before = Footprint::now();
     let mut target = common::sh("read line");
     let target = target
