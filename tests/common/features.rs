@@ -150,6 +150,15 @@ const NEEDED: &[(Need, &[&str])] = &[
             "the_own_user_namespace_is_passed_over",
         ],
     ),
+    // Handles of processes that are no children, and of the caller's own.
+    (
+        Need::Feature("pidfd_open"),
+        &[
+            "ids_change_while_the_memory_is_closed",
+            "made_by_unshare",
+            "own_namespaces_are_passed_over",
+        ],
+    ),
     // What is lost with a child that somebody else has waited for.
     (
         Need::Feature("pidfd-ioctls"),
