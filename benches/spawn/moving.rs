@@ -30,17 +30,22 @@ fn resident(set: Namespaces) -> Child {
     command.spawn().expect("a program in new namespaces")
 }
 
-/// Opens all, enters all, one after the other, in a process that is made for it. The user namespace first.
+/// Opens all, enters all, in a process that is made for it. The user namespace first.
 fn open_and_setns(pid: u32, kinds: &[NamespaceKind]) {
-    for kind in kinds {
+    // With the mount namespace the /proc is another one.
+    let mut files = [-1; 8];
+    for (file, kind) in files.iter_mut().zip(kinds) {
         let path = CString::new(format!("/proc/{pid}/ns/{}", kind.proc_name())).expect("no NUL");
         // SAFETY: a text that ends with NUL.
-        let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        *file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        assert!(*file >= 0, "{kind}: {}", std::io::Error::last_os_error());
+    }
+    for (file, kind) in files.into_iter().zip(kinds) {
         // SAFETY: takes numbers.
         let entered = unsafe { libc::setns(file, 0) };
+        assert_eq!(entered, 0, "{kind}: {}", std::io::Error::last_os_error());
         // SAFETY: its own descriptor.
         unsafe { libc::close(file) };
-        assert_eq!(entered, 0, "{kind}: {}", std::io::Error::last_os_error());
     }
 }
 
