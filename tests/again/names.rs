@@ -39,6 +39,7 @@ const NAMES: &[(c_long, &str)] = &[
     (libc::SYS_getgid, "getgid"),
     (libc::SYS_getpgid, "getpgid"),
     (libc::SYS_getpid, "getpid"),
+    (libc::SYS_gettid, "gettid"),
     (libc::SYS_getuid, "getuid"),
     (libc::SYS_ioctl, "ioctl"),
     (libc::SYS_lseek, "lseek"),
