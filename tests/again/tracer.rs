@@ -47,6 +47,7 @@ struct Tracer {
 }
 
 /// The calls of each process, the caller first.
+#[expect(clippy::zombie_processes, reason = "waitpid reaps it, as it does all that are traced")]
 pub(crate) fn calls(case: &mut StdCommand) -> Vec<Vec<String>> {
     // SAFETY: one system call.
     unsafe { case.pre_exec(|| request(libc::PTRACE_TRACEME, 0, 0, 0).map(drop)) };
