@@ -1,7 +1,8 @@
 //! Features of newer kernels taken away: what does it for `.ci/without`, and that it does.
 //!
 //! As the case `run` this program takes away what `LINUX_NAMESPACES_WITHOUT` names, and becomes the program of its arguments.
-//! `clone3 EPERM`: a feature, several with commas between them, or `all`; and the errno, or `old`, for what an older kernel answers.
+//! `clone3 EPERM`: a feature, several with commas between them, `newer` for all that have something to fall back to, or `all`; and
+//! the errno, or `old`, for what an older kernel answers.
 
 mod common;
 
@@ -37,7 +38,14 @@ fn run() {
     let wish = env::var(VARIABLE).expect("what to take away");
     let (names, errno) = wish.split_once(' ').expect("features and an errno");
     let all = FEATURES.map(|feature| feature.name);
-    let names = if names == "all" { all.to_vec() } else { names.split(',').collect() };
+    // Linux 5.4 has the others.
+    let of_5_4 = ["pidfd_open", "pidfd_send_signal"];
+    let newer = all.into_iter().filter(|name| !of_5_4.contains(name));
+    let names = match names {
+        "all" => all.to_vec(),
+        "newer" => newer.collect(),
+        names => names.split(',').collect(),
+    };
     for feature in names.into_iter().map(Feature::named) {
         feature.take_away(match errno {
             "old" => feature.old,

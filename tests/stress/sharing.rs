@@ -150,8 +150,8 @@ pub(crate) fn the_stack_has_a_guard_and_room() {
                 command.namespaces(if set.contains(USER) { *set } else { with_user(*set) });
             }
             if mode == Mode::Entered {
-                // Two kinds that are entered are not created as well.
-                if set.intersects(UTS) {
+                // A kind that is entered is not created as well; and maps inside an entered user namespace take a copy.
+                if set.intersects(UTS) || (set.contains(USER) && !is_root()) {
                     continue;
                 }
                 mode.set(&mut command, &neighbour);

@@ -183,7 +183,7 @@ impl Fault {
                 command.enter(&world.dead_pid);
                 Step::Enter(NamespaceKind::Pid)
             }
-            Self::ClockBelowZero if created.contains(TIME) && !entered.contains(USER) => {
+            Self::ClockBelowZero if created.contains(TIME) => {
                 // What the clock was set ahead by does not count for the kernel, and only the kernel knows.
                 let below = world.uptime - world.ahead + 60;
                 command.monotonic_offset(TimeOffset::from_secs(-below));
@@ -372,8 +372,9 @@ fn in_namespaces(
     if created.contains(UTS) && numbers.once_in(2) {
         command.hostname("soak").domainname("test");
     }
-    // An ordinary user may set none in a user namespace that is entered.
-    let clocks = world.other_ids || !settings.entered.contains(USER);
+    // An ordinary user may set none while a spawn, this one or another thread's, enters a user namespace: the memory is closed then,
+    // and the file is root's.
+    let clocks = world.root;
     if created.contains(TIME) && clocks && numbers.once_in(2) {
         command
             .monotonic_offset(TimeOffset::from_secs(1000))
