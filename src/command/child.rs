@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::{ChildStderr, ChildStdin, ChildStdout, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
@@ -146,18 +146,20 @@ impl Child {
     /// waitid(2), poll(2)
     pub fn wait_with_output(mut self) -> Result<Output> {
         drop(self.stdin.take());
-        let (stdout, stderr) = read_both(self.stdout.take(), self.stderr.take())
+        let (stdout, stderr) = read_both(self.stdout.take(), self.stderr.take(), None)
             .at(|| Step::Wait)
             .map_err(|error| error.on(format!("{}, reading its output", self.handle.pid)))?;
         let status = self.handle.wait()?;
         Ok(Output { status, stdout, stderr })
     }
 
-    /// Reads what it writes to standard error to its end, and waits for its end. No status: that is lost, because SIGCHLD is ignored or
+    /// Waits for its end, with what it has written to standard error by then. The pipe may have no end yet: children of other threads, which
+    /// have copies of it until they exec, may wait for the very caller. No status: that is lost, because SIGCHLD is ignored or
     /// somebody else has waited for it.
     pub(super) fn stderr_and_status(mut self) -> io::Result<(Vec<u8>, Option<ExitStatus>)> {
         drop(self.stdin.take());
-        let (_, stderr) = read_both(self.stdout.take(), self.stderr.take())?;
+        let ended = self.handle.pidfd.as_fd();
+        let (_, stderr) = read_both(self.stdout.take(), self.stderr.take(), Some(ended))?;
         Ok((stderr, self.handle.wait().ok()))
     }
 
@@ -310,10 +312,12 @@ impl Drop for Handle {
 }
 
 /// Reads both to their ends, whichever has something: a program that fills one of two pipes would wait for ever
-/// for a reader of the other. No thread is needed for it, which a caller may not be able to start.
+/// for a reader of the other. No thread is needed for it, which a caller may not be able to start. With `ended`, only what is there
+/// when that can be read.
 fn read_both(
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
+    ended: Option<BorrowedFd<'_>>,
 ) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let (mut stdout, mut stderr) = (stdout, stderr);
@@ -327,21 +331,25 @@ fn read_both(
         let fds = [
             stdout.as_ref().map(|stream| stream.as_fd()),
             stderr.as_ref().map(|stream| stream.as_fd()),
+            ended,
         ];
-        let [out_ready, err_ready] = match sys::poll::readable(fds, None) {
+        let [out_ready, err_ready, is_last] = match sys::poll::readable(fds, None) {
             Ok(ready) => ready,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        if let Some(stream) = stdout.as_mut().filter(|_| out_ready) {
+        if let Some(stream) = stdout.as_mut().filter(|_| out_ready || is_last) {
             if at_end(stream.read_to_end(&mut out))? {
                 stdout = None;
             }
         }
-        if let Some(stream) = stderr.as_mut().filter(|_| err_ready) {
+        if let Some(stream) = stderr.as_mut().filter(|_| err_ready || is_last) {
             if at_end(stream.read_to_end(&mut err))? {
                 stderr = None;
             }
+        }
+        if is_last {
+            break;
         }
     }
     Ok((out, err))

@@ -283,6 +283,15 @@ pub(crate) fn helpers_that_fail() {
     // SAFETY: clears close-on-exec of an open descriptor.
     unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&copy), libc::F_SETFD, 0) };
     fails(&format!("{name} ended with exit status: 1, {POWERLESS}: 0; 1; 2; 3; 0"));
+    // Somebody else may have its pipe and wait for this very caller, as a child of another thread's does that is before its exec.
+    let fifo = directory.path().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
+    assert!(made.success());
+    // Open for both, so that opening does not wait.
+    let held = fs::File::options().read(true).write(true).open(&fifo).expect("a fifo");
+    script(&format!("#!/bin/sh\nread line <{} &\necho said >&2\nexit 1\n", fifo.display()));
+    fails("said");
+    drop(held);
     script("no program at all");
     fails("newuidmap cannot be had for it: execute ");
 }
