@@ -116,11 +116,12 @@ pub(crate) fn storm() {
                 scope.spawn(move || spawner(place, threads, neighbour))
             })
             .collect();
-        spawners.into_iter().for_each(|spawner| spawner.join().expect("a spawner"));
+        let ends: Vec<_> = spawners.into_iter().map(|spawner| spawner.join()).collect();
         tick(libc::ITIMER_REAL as _, 0);
         tick(libc::ITIMER_PROF as _, 0);
         stop.store(true, Relaxed);
         queued = storm.join().expect("the storm");
+        ends.into_iter().for_each(|end| end.expect("a spawner"));
     });
     // Those of real time are queued: none is lost, and none is made.
     let start = Instant::now();

@@ -101,6 +101,7 @@ impl Fault {
     pub(crate) fn can_be_had(self, world: &World) -> bool {
         match self {
             Self::CgroupRemoved => world.group.is_some(),
+            Self::PidNamespaceEnded => world.root,
             Self::NoGroups | Self::NoCapability | Self::NoRight => !world.root,
             Self::UidsOfOthers | Self::GidsOfOthers => !world.other_ids,
             _ => true,
