@@ -71,6 +71,15 @@ pub(crate) fn program(program: impl AsRef<std::ffi::OsStr>, fifos: &Fifos) -> St
         .env_remove("LINUX_NAMESPACES_EXPECT")
         .env_remove("LINUX_NAMESPACES_TEST_REQUIRE")
         .env_remove("RUST_TEST_THREADS");
+    // What `.ci/without` has taken away stays so in there; it is not to be taken away once more.
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUNNER"))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
