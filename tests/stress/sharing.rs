@@ -67,29 +67,15 @@ pub(crate) fn errno_and_thread_local_storage_stay() {
     assert!(stop.load(Relaxed));
 }
 
-/// Where the stack of a suspended child is: the lowest address above the guard page, and the highest. By the address that the child
-/// sleeps at, which /proc tells.
-fn stack_of(child: u32) -> (usize, usize, String) {
-    let pointer = loop {
-        let call = fs::read_to_string(format!("/proc/{child}/syscall")).expect("it is there");
-        // Until it sleeps, there is nothing but the word that it runs.
-        match call.split_whitespace().nth(7).and_then(|text| text.strip_prefix("0x")) {
-            Some(pointer) => break usize::from_str_radix(pointer, 16).expect("a number"),
-            None => std::thread::yield_now(),
-        }
-    };
+/// Where the guard pages of this process are: their ends, each the lowest address of what is above.
+fn guards() -> Vec<usize> {
     let maps = fs::read_to_string("/proc/self/maps").expect("mappings");
-    let mut below = "";
-    for line in maps.lines() {
-        let (range, _) = line.split_once(' ').expect("a range");
-        let (low, high) = range.split_once('-').expect("two ends");
-        let [low, high] = [low, high].map(|end| usize::from_str_radix(end, 16).expect("a number"));
-        if (low..high).contains(&pointer) {
-            return (low, high, below.to_owned());
-        }
-        below = line;
-    }
-    panic!("the child is on no mapping of this process: {pointer:#x}");
+    let guards = maps.lines().filter(|line| line.contains(" ---p ")).map(|line| {
+        let (_, end) =
+            line.split(' ').next().and_then(|range| range.split_once('-')).expect("two ends");
+        usize::from_str_radix(end, 16).expect("a number")
+    });
+    guards.collect()
 }
 
 /// What a stack has at the most, without its guard page.
@@ -101,7 +87,10 @@ const ROOM: usize = STACK / 4;
 
 /// **Stack.** Below it is a page that nobody can touch, and all that a child can be asked to do needs a quarter of it.
 pub(crate) fn the_stack_has_a_guard_and_room() {
+    let others = guards();
+    // A spawn leaves its stack, with a guard page below it, to the thread's next one.
     let neighbour = Neighbour::new();
+    let stacks = || guards().into_iter().filter(|low| !others.contains(low)).collect::<Vec<_>>();
     let directory = tempfile::tempdir().expect("a directory");
     let deep = directory.path().join("a/".repeat(100));
     fs::create_dir_all(&deep).expect("directories");
@@ -135,16 +124,13 @@ pub(crate) fn the_stack_has_a_guard_and_room() {
             command.env("PATH", "/1:".repeat(500) + "/bin");
         }),
     ];
+    // Without a stack switch of the crate's own, the others are copies, each on its own.
+    let modes = [Mode::Shared, Mode::Entered, Mode::Suspended];
+    let modes = if cfg!(linux_namespaces_portable) { &modes[..1] } else { &modes[..] };
     for (name, set, change) in settings {
-        for mode in [Mode::Shared, Mode::Entered, Mode::Suspended] {
-            let mut first = Command::new("true");
-            let waiting = first.spawn_suspended().expect("set up");
-            let (low, _, guard) = stack_of(waiting.id());
-            assert!(guard.contains("---p"), "no guard page below {low:#x}: {guard}");
-            // The pool of this thread has it for the next one.
-            drop(waiting);
-            let (low, high) = (low, low + STACK);
-            paint(low, high - WORDS);
+        for &mode in modes {
+            let kept = stacks();
+            kept.iter().for_each(|low| paint(*low));
             let mut command = Command::new("true");
             if *set != Namespaces::empty() {
                 command.namespaces(if set.contains(USER) { *set } else { with_user(*set) });
@@ -165,7 +151,7 @@ pub(crate) fn the_stack_has_a_guard_and_room() {
             };
             // Whether it has the right to all of it is of no account.
             let outcome = ended.and_then(|mut child| child.wait());
-            let used = used(low, high - WORDS);
+            let used = kept.into_iter().map(used).max().expect("a guard page and a stack");
             assert!(used > 0, "{name}, {mode:?}: the child was on another stack: {outcome:?}");
             assert!(used < ROOM, "{name}, {mode:?}: {used} bytes of the stack are used");
             deepest.push((used, *name, mode, outcome.is_ok()));
@@ -178,17 +164,17 @@ pub(crate) fn the_stack_has_a_guard_and_room() {
 
 const PAINT: u8 = 0xa5;
 
-fn paint(low: usize, high: usize) {
+fn paint(low: usize) {
     // SAFETY: a stack in this thread's pool, which no child runs on, and nobody reads.
-    unsafe { std::ptr::with_exposed_provenance_mut::<u8>(low).write_bytes(PAINT, high - low) };
+    unsafe { std::ptr::with_exposed_provenance_mut::<u8>(low).write_bytes(PAINT, STACK - WORDS) };
 }
 
-fn used(low: usize, high: usize) -> usize {
+fn used(low: usize) -> usize {
     // SAFETY: as above; only this test has written to it since, and a child that is gone.
     let stack = unsafe {
-        std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(low), high - low)
+        std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(low), STACK - WORDS)
     };
-    stack.iter().position(|byte| *byte != PAINT).map_or(0, |lowest| high - low - lowest)
+    stack.iter().position(|byte| *byte != PAINT).map_or(0, |lowest| stack.len() - lowest)
 }
 
 extern "C" fn nothing(_: libc::c_int) {}
