@@ -9,8 +9,8 @@ use std::process::{ExitStatus, Output};
 
 use super::credentials::Credentials;
 use super::environment::Environment;
-use super::invocation::Kept;
 use super::join::Join;
+use super::kept::Kept;
 use super::{Child, Stdio, clock, exec, hook, maps, mount, spawn, stdio};
 use crate::error::{Error, Result};
 use crate::{Namespace, Namespaces, PidFd};

@@ -196,7 +196,8 @@ impl Handle {
         kill_on_drop: bool,
     ) -> Self {
         let pidfd = PidFd::known(program.pidfd);
-        let owner = std::process::id();
+        // Asked for only where it is needed.
+        let owner = if kill_on_drop { std::process::id() } else { 0 };
         Self { pidfd, pid, status: None, told: program.told, keeper, kill_on_drop, owner }
     }
 

@@ -85,6 +85,11 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
+    pub(super) fn are_default(&self) -> bool {
+        let Self { monotonic, boottime } = self;
+        monotonic.is_none() && boottime.is_none()
+    }
+
     fn each(&self) -> impl Iterator<Item = (&'static str, libc::clockid_t, TimeOffset)> {
         let monotonic = self.monotonic.map(|offset| ("monotonic", libc::CLOCK_MONOTONIC, offset));
         let boottime = self.boottime.map(|offset| ("boottime", libc::CLOCK_BOOTTIME, offset));

@@ -169,6 +169,12 @@ impl Credentials {
         self.capabilities.map_or(Ok(()), Capabilities::validate)
     }
 
+    pub(super) fn are_default(&self) -> bool {
+        let Self { uid, gid, groups, capabilities, keep_capabilities, no_new_privs } = self;
+        let ids = uid.is_some() || gid.is_some() || groups.is_some();
+        !ids && capabilities.is_none() && !*keep_capabilities && !*no_new_privs
+    }
+
     pub(super) fn changes_ids(&self) -> bool {
         self.uid.is_some() || self.gid.is_some()
     }

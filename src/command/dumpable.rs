@@ -95,9 +95,10 @@ static CHANGED: Condvar = Condvar::new();
 
 /// A spawn that uses the flag, until this is dropped.
 pub(crate) struct Dumpable {
+    process: u32,
     ticket: u64,
-    sort: Sort,
-    ids: Ids,
+    /// Of one that clears it.
+    ids: Option<Ids>,
 }
 
 fn state() -> MutexGuard<'static, State> {
@@ -107,19 +108,34 @@ fn state() -> MutexGuard<'static, State> {
 impl Dumpable {
     /// For a spawn that writes id maps.
     pub(crate) fn mapping() -> Self {
-        Self::queue(Sort::Mapping)
+        Self::mapping_by(own())
+    }
+
+    /// The same for a caller that has just found which process it is.
+    pub(super) fn mapping_by(process: (u32, u32)) -> Self {
+        Self::queue(Sort::Mapping, process, None)
     }
 
     /// For a spawn in which the flag will be cleared.
     pub(crate) fn clearing() -> Self {
-        Self::queue(Sort::Clearing)
+        Self::queue(Sort::Clearing, own(), Some(Ids::now()))
     }
 
     /// The same, and it is cleared at once.
     pub(crate) fn cleared() -> Self {
-        let clearing = Self::clearing();
+        Self::cleared_by(own(), sys::process::effective_ids())
+    }
+
+    /// The same for a caller that has just found which process it is and which its effective ids are.
+    pub(super) fn cleared_by(process: (u32, u32), ids: (u32, u32)) -> Self {
+        let clearing = Self::queue(Sort::Clearing, process, Some(Ids(ids)));
         sys::prctl::set_dumpable(0);
         clearing
+    }
+
+    /// The process whose flag it is.
+    pub(super) fn process(&self) -> u32 {
+        self.process
     }
 
     /// Runs `with` while the flag is set, which takes no more than the moments it is needed.
@@ -128,10 +144,11 @@ impl Dumpable {
         with()
     }
 
-    fn queue(sort: Sort) -> Self {
+    /// `ids`, for one that clears it, were looked at before the flag: a change in between is found, whichever of the two it comes before.
+    fn queue(sort: Sort, process: (u32, u32), ids: Option<Ids>) -> Self {
         let mut state = state();
-        if state.process != own() {
-            *state = State::new(own());
+        if state.process != process {
+            *state = State::new(process);
         }
         let ticket = state.next;
         state.next += 1;
@@ -146,15 +163,13 @@ impl Dumpable {
         while others_first(&state) {
             state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        // Before the flag is looked at: a change in between is found, whichever of the two it comes before.
-        let ids = Ids::now();
         if sort == Sort::Clearing {
             if state.clearing + state.held == 0 {
                 state.before = sys::prctl::dumpable();
             }
             state.clearing += 1;
         }
-        Self { ticket, sort, ids }
+        Self { process: process.0, ticket, ids }
     }
 }
 
@@ -232,11 +247,9 @@ pub(super) struct Held {
 impl Dumpable {
     /// For a child that is suspended. Only for callers that do not need the flag.
     pub(super) fn hold(self) -> Option<Held> {
-        if self.sort != Sort::Clearing {
-            return None;
-        }
+        let ids = self.ids?;
         state().held += 1;
-        Some(Held { process: own(), ids: self.ids })
+        Some(Held { process: own(), ids })
     }
 }
 
@@ -274,9 +287,9 @@ impl Drop for Dumpable {
     fn drop(&mut self) {
         let mut state = state();
         state.queue.retain(|(ticket, _)| *ticket != self.ticket);
-        if self.sort == Sort::Clearing {
+        if let Some(ids) = self.ids {
             state.clearing -= 1;
-            state.put_back(self.ids);
+            state.put_back(ids);
         }
         let awaited = !state.queue.is_empty();
         drop(state);

@@ -6,14 +6,13 @@ use std::env;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use super::Command;
+use super::kept::Parts;
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::sys::child::{Addresses, Exec};
-use crate::sys::signal::Signals;
 
 /// Texts, and a list of their addresses that ends with null.
 #[derive(Debug)]
@@ -39,49 +38,9 @@ pub(super) fn c_string(text: &OsStr) -> Result<CString> {
         .map_err(|_| Error::invalid(format!("{text:?} has a NUL byte in it")))
 }
 
-/// What a command keeps of one spawn for the next. Its setters forget what they change.
-#[derive(Default)]
-pub(super) struct Kept(Mutex<Parts>);
-
-#[derive(Default)]
-struct Parts {
-    program: Option<Arc<Program>>,
-    environment: Option<Arc<Environment>>,
-    ignored: Option<(Instant, Signals)>,
-}
-
-/// How long it counts which signals were ignored.
-const JUST_NOW: Duration = Duration::from_millis(10);
-
-impl Kept {
-    /// The program, its arguments or its environment are others now.
-    pub(super) fn forget(&mut self) {
-        let parts = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        (parts.program, parts.environment) = (None, None);
-    }
-
-    fn parts(&self) -> MutexGuard<'_, Parts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The signals that the caller may ignore. Each takes a system call to ask, so they were asked for the time before, if that was just now, but
-    /// for those that programs switch.
-    pub(super) fn ignored(&self) -> Signals {
-        match self.parts().ignored {
-            Some((when, found)) if when.elapsed() < JUST_NOW => found | Signals::SWITCHED,
-            _ => Signals::ALL,
-        }
-    }
-
-    /// All of them were asked for.
-    pub(super) fn found_ignored(&self, found: Signals) {
-        self.parts().ignored = Some((Instant::now(), found));
-    }
-}
-
 /// Where the program may be, and its arguments.
 #[derive(Debug)]
-struct Program {
+pub(super) struct Program {
     /// The `PATH` that it is looked for in; `None` for one that is not looked for.
     searched: Option<OsString>,
     paths: Texts,
@@ -90,7 +49,7 @@ struct Program {
 
 /// An environment that was copied.
 #[derive(Debug)]
-struct Environment {
+pub(super) struct Environment {
     /// The caller's variables that it was made from.
     from: Vec<(OsString, OsString)>,
     texts: Texts,
@@ -106,9 +65,7 @@ pub(super) struct Invocation {
 
 impl Invocation {
     /// `later`: the caller goes on before it is executed.
-    pub(super) fn new(command: &Command, later: bool) -> Result<Self> {
-        let mut kept = command.kept.parts();
-        let kept = &mut *kept;
+    pub(super) fn new(command: &Command, later: bool, kept: &mut Parts) -> Result<Self> {
         Ok(Self {
             program: program(command, &mut kept.program)?,
             environment: environment(command, later, &mut kept.environment)?,
@@ -225,13 +182,13 @@ mod tests {
     fn what_is_kept_is_used_again_until_it_is_changed() {
         let mut command = Command::new("/bin/true");
         command.env("A", "1");
-        let first = Invocation::new(&command, true).unwrap();
-        let second = Invocation::new(&command, true).unwrap();
+        let first = Invocation::new(&command, true, &mut command.kept.parts()).unwrap();
+        let second = Invocation::new(&command, true, &mut command.kept.parts()).unwrap();
         assert!(Arc::ptr_eq(&first.program, &second.program));
         let environments = [first, second].map(|invocation| invocation.environment.unwrap());
         assert!(Arc::ptr_eq(&environments[0], &environments[1]));
         command.arg("x").env("A", "2");
-        let third = Invocation::new(&command, true).unwrap();
+        let third = Invocation::new(&command, true, &mut command.kept.parts()).unwrap();
         assert_eq!(third.program.argv.texts.len(), 2);
         assert!(
             third.environment.unwrap().texts.texts.iter().any(|text| text.as_bytes() == b"A=2")

@@ -28,7 +28,7 @@ use crate::{Namespaces, sys};
 pub(super) struct Prepared {
     pub(super) invocation: Invocation,
     directory: Option<CString>,
-    pub(super) maps: Option<Maps>,
+    pub(super) maps: Option<Arc<Maps>>,
     pub(super) clocks: Option<String>,
     pub(super) mounts: mount::Prepared,
 }
@@ -36,10 +36,15 @@ pub(super) struct Prepared {
 impl Prepared {
     fn new(command: &Command, joined: Namespaces, later: bool) -> Result<Self> {
         let directory = command.directory.as_deref();
+        let mut kept = command.kept.parts();
+        let maps = match command.namespaces.contains(Namespaces::USER) {
+            true => Maps::of(command, joined, sys::process::effective_ids(), &mut kept)?,
+            false => None,
+        };
         Ok(Self {
-            invocation: Invocation::new(command, later)?,
+            invocation: Invocation::new(command, later, &mut kept)?,
             directory: directory.map(|directory| c_string(directory.as_os_str())).transpose()?,
-            maps: Maps::new(command, joined)?,
+            maps,
             clocks: command.clocks.text(),
             mounts: command.mounts.prepare(command.namespaces)?,
         })
@@ -164,7 +169,7 @@ pub(super) struct Plan<'a> {
     pub(super) stays_closed: bool,
 }
 
-const CAP_DAC_OVERRIDE: u64 = 1 << 1;
+pub(super) const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 pub(super) const HELPER: u64 = libc::CLONE_FILES as u64 | CLONE_CLEAR_SIGHAND;
 const NEXT: u64 = libc::CLONE_PARENT as u64 | libc::CLONE_VFORK as u64;
 
@@ -354,7 +359,7 @@ impl<'a> Materials<'a> {
 
     /// By what a child that waits for its maps finds that the caller is gone: by the thread's word, unless it has a copy of that.
     pub(super) fn awaited(&self, in_copy: bool) -> Watched {
-        match ThreadWord::own() {
+        match ThreadWord::own(dumpable::own()) {
             Some(word) if !in_copy => Watched::Thread(word),
             _ => {
                 let opened = self.opened.get_or_init(|| sys::pidfd::open(process::id()).ok());

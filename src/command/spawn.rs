@@ -14,7 +14,7 @@ use super::join::Way;
 use super::life::{self, Tail};
 use super::plan::{Materials, Plan, Supplies};
 use super::stdio::Default;
-use super::{Command, maps, validate};
+use super::{Command, maps, plain, validate};
 use crate::error::{At as _, Cause, Error, Result, Step};
 use crate::sys::child::Op;
 use crate::sys::clone::Spec;
@@ -23,6 +23,9 @@ use crate::sys::spawn::{Failure, Help, Program};
 use crate::{Namespace, NamespaceKind, Namespaces, PidFd, sys};
 
 pub(super) fn spawn(command: &mut Command, default: Default) -> Result<Child> {
+    if let Some(result) = plain::spawn(command, &default) {
+        return result;
+    }
     validate::validate(command)?;
     with_code(command, |command, code| launch(command, code, &default))
 }
@@ -50,7 +53,7 @@ fn launch(command: &Command, code: &mut Code<'_>, default: &Default) -> Result<C
     let (supplies, program, keeper) = either_way(code, |code, way| {
         let supplies = Supplies::get(command, default, true, way, false)?;
         let mut materials = supplies.materials(command);
-        materials.ignored = command.kept.ignored();
+        materials.ignored = command.kept.parts().ignored();
         let ((program, _), keeper) = as_parent(
             command,
             code,
@@ -142,6 +145,11 @@ pub(super) fn wait_for_time(child: &PidFd) {
     {
         thread::yield_now();
     }
+}
+
+/// `child`: its id, if it is known.
+pub(super) fn wait_for_exec(program: &Program, child: Option<i32>) {
+    dumpable::wait_for_exec(child, || maps::number_in_proc(program.pidfd.as_fd(), child).ok());
 }
 
 /// How the first process is started, and how long is waited.
@@ -237,8 +245,7 @@ pub(super) fn carry_out<'a, S: Start>(
     let begun = result.map_err(|failure| materials.explain(&ops, failure))?;
     if let (Some(program), true) = (S::program(&begun), executes && (closed || clears_dumpable)) {
         let known = !materials.joins.numbers_differ(materials.command.namespaces);
-        let child = known.then_some(program.pid);
-        dumpable::wait_for_exec(child, || maps::number_in_proc(program.pidfd.as_fd(), child).ok());
+        wait_for_exec(program, known.then_some(program.pid));
     }
     let held = flag.filter(|_| stays_closed).and_then(Dumpable::hold);
     Ok((begun, held))

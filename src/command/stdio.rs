@@ -77,6 +77,10 @@ impl Default {
     pub(super) const INHERIT: Self = Self { stdin: &INHERIT, others: &INHERIT };
     /// For `output`.
     pub(super) const CAPTURE: Self = Self { stdin: &NULL, others: &PIPED };
+
+    pub(super) fn inherits(&self) -> bool {
+        matches!((&self.stdin.0, &self.others.0), (Kind::Inherit, Kind::Inherit))
+    }
 }
 
 /// The streams of one spawn: the child's ends by number, and what the caller keeps.

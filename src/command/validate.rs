@@ -106,7 +106,7 @@ pub(super) fn settings_have_namespaces(command: &Command, entered: Namespaces) -
     Ok(())
 }
 
-fn texts(command: &Command) -> Result<()> {
+pub(super) fn texts(command: &Command) -> Result<()> {
     let check = |what: &str, text: &OsStr| {
         if text.as_bytes().contains(&0) {
             return Err(Error::invalid(format!(

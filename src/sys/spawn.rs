@@ -148,7 +148,7 @@ impl Arrival {
 #[derive(Debug)]
 pub(super) struct Family {
     /// Of those that share the caller's memory, in their order.
-    stacks: Vec<Stack>,
+    stacks: Stacks,
     /// The words that they share, if those are not above the first stack: copies share a page.
     page: Option<SharedPage>,
     /// Which of them run on the caller's own memory.
@@ -159,9 +159,49 @@ pub(super) struct Family {
     init: bool,
 }
 
+/// Most spawns have one.
+#[derive(Debug, Default)]
+struct Stacks {
+    first: Option<Stack>,
+    others: Vec<Stack>,
+}
+
+impl Stacks {
+    fn give_back_first(&mut self) {
+        if let Some(stack) = self.first.take() {
+            stack.give_back();
+        }
+    }
+
+    fn give_back_others(&mut self) {
+        for stack in self.others.drain(..) {
+            stack.give_back();
+        }
+    }
+}
+
 impl Family {
     /// Gives each process its place, and a stack if it shares the memory.
     fn line_up(first: &mut Spec, ops: &mut [Op<'_>]) -> io::Result<Self> {
+        let is_plain =
+            |op: &Op<'_>| !matches!(op, Op::Hop(_) | Op::Init(_) | Op::PreExec(_) | Op::Call(_));
+        if first.is(libc::CLONE_VM) && ops.iter().all(is_plain) {
+            return Self::of_one(first);
+        }
+        Self::of_several(first, ops)
+    }
+
+    fn of_one(only: &mut Spec) -> io::Result<Self> {
+        let stack = Stack::take()?;
+        (only.process, only.program, only.stack) = (0, true, stack.top());
+        let stacks = Stacks { first: Some(stack), others: Vec::new() };
+        let mut shares = [false; PROCESSES];
+        shares[0] = true;
+        Ok(Self { stacks, page: None, shares, last: 0, init: false })
+    }
+
+    #[inline(never)]
+    fn of_several(first: &mut Spec, ops: &mut [Op<'_>]) -> io::Result<Self> {
         let mut in_copy = !first.is(libc::CLONE_VM);
         let mut code = false;
         let mut specs = vec![first];
@@ -207,6 +247,7 @@ impl Family {
             }
             wants_room = !own_stack;
         }
+        let first_stack = stacks.pop();
         stacks.reverse();
         let mut shares = [false; PROCESSES];
         let shared = specs.iter().take_while(|spec| spec.is(libc::CLONE_VM)).count();
@@ -214,11 +255,12 @@ impl Family {
         // One process before the program that does not share them is enough to need a page for the words.
         let all_share = shared == specs.len();
         let page = if all_share { None } else { Some(SharedPage::map()?) };
+        let stacks = Stacks { first: first_stack, others: stacks };
         Ok(Self { stacks, page, shares, last, init })
     }
 
     pub(super) fn shared(&self) -> &Shared {
-        match (&self.page, self.stacks.first()) {
+        match (&self.page, &self.stacks.first) {
             (Some(page), _) => page,
             (None, Some(stack)) => stack.shared(),
             (None, None) => unreachable!("who has no stack is a copy"),
@@ -273,11 +315,15 @@ impl Family {
     /// Waits until no process of the spawn runs on the caller's memory, and reaps the helpers. The first one has
     /// exec'd or is gone, or was killed, when this is called. Gives how the first of them ended that did not end well.
     pub(super) fn settle(&mut self) -> Option<ExitStatus> {
+        if self.last == 0 {
+            return None;
+        }
         let ended_badly = self.reap_helpers();
         self.await_sharing(self.last);
-        for stack in self.stacks.drain(usize::from(self.page.is_none())..) {
-            stack.give_back();
+        if self.page.is_some() {
+            self.stacks.give_back_first();
         }
+        self.stacks.give_back_others();
         ended_badly
     }
 
@@ -320,13 +366,16 @@ impl Family {
         seen: Seen<E>,
         ended_badly: Option<ExitStatus>,
     ) -> Result<Program, Failure<E>> {
-        let result = self.outcome(arrival, seen, ended_badly);
+        let goes_well = arrival == Arrival::Exec && matches!(seen, Seen::Gone(Ok(())));
+        let result = match self.take_program() {
+            Some(program) if goes_well && self.is_sharing() => Ok(program),
+            program => self.outcome(program, arrival, seen, ended_badly),
+        };
         // Only now nobody opens it any more.
         let opened = self.take_opened();
         let ignored = self.shared().ignored();
-        for stack in self.stacks.drain(..) {
-            stack.give_back();
-        }
+        self.stacks.give_back_first();
+        self.stacks.give_back_others();
         let told = self.page.filter(|_| self.init);
         result.map(|(pidfd, pid)| Program { pidfd, pid, opened, ignored, told })
     }
@@ -337,8 +386,18 @@ impl Family {
         Some(unsafe { OwnedFd::from_raw_fd(number) })
     }
 
+    /// The pidfd and the id of a process that has reported no failure.
+    fn take_program(&self) -> Option<(OwnedFd, i32)> {
+        match self.shared().failure() {
+            None => Some((self.take_pidfd()?, self.pid())),
+            Some(_) => None,
+        }
+    }
+
+    #[inline(never)]
     fn outcome<E>(
         &self,
+        program: Option<(OwnedFd, i32)>,
         arrival: Arrival,
         seen: Seen<E>,
         ended_badly: Option<ExitStatus>,
@@ -346,18 +405,19 @@ impl Family {
         let shared = self.shared();
         let ready = arrival == Arrival::Ready || matches!(seen, Seen::Ready);
         let arrived = arrival != Arrival::Not;
-        let pidfd = self.take_pidfd();
         let failed = match (shared.failure(), seen) {
             (Some((place, errno)), _) => Failure::Op(place, errno),
             (None, Seen::Gone(Err(failure))) => failure,
-            (None, _) => match pidfd {
-                // Whether a program behind a copy has exec'd is not known if the one before it was killed.
-                Some(pidfd) if arrived && (self.is_sharing() || ready || ended_badly.is_none()) => {
-                    return Ok((pidfd, self.pid()));
+            // Whether a program behind a copy has exec'd is not known if the one before it was killed.
+            (None, _) if arrived && (self.is_sharing() || ready || ended_badly.is_none()) => {
+                match program {
+                    Some(program) => return Ok(program),
+                    None => Failure::Died(self.begun(), ended_badly),
                 }
-                _ => Failure::Died(self.begun(), ended_badly),
-            },
+            }
+            (None, _) => Failure::Died(self.begun(), ended_badly),
         };
+        let pidfd = program.map(|(pidfd, _)| pidfd).or_else(|| self.take_pidfd());
         let Some(pidfd) = pidfd else { return Err(failed) };
         // It has ended, or been killed, by itself; unless it is the helper before it that was killed.
         let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
@@ -471,9 +531,9 @@ fn run_to_the_end(spec: Spec, ops: &mut [Op<'_>]) -> Result<(), Failure<()>> {
             }
         }
     };
-    for stack in family.stacks {
-        stack.give_back();
-    }
+    let mut stacks = family.stacks;
+    stacks.give_back_first();
+    stacks.give_back_others();
     result
 }
 

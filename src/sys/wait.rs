@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use super::syscall::{Errno, syscall};
+
 /// Waits for the child of a pidfd, and reaps it. `None`: `block` is false and it runs on. Passes over signals.
 pub(crate) fn wait_pidfd(pidfd: BorrowedFd<'_>, block: bool) -> io::Result<Option<ExitStatus>> {
     let id = pidfd.as_raw_fd() as libc::id_t;
@@ -56,13 +58,13 @@ fn wait(
     // A child that has not exec'd sends no SIGCHLD, and is waited for only with `__WALL`.
     let flags = libc::WEXITED | libc::__WALL | flags;
     loop {
-        // SAFETY: fills `info`.
-        if unsafe { libc::waitid(which, id, &raw mut info, flags) } == 0 {
-            break;
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        let address = (&raw mut info).expose_provenance();
+        let args = [which as usize, id as usize, address, flags as usize, 0, 0];
+        // SAFETY: fills `info`. Without libc, whose wrapper is a cancellation point.
+        match unsafe { syscall(libc::SYS_waitid, args) } {
+            Ok(_) => break,
+            Err(Errno(libc::EINTR)) => {}
+            Err(errno) => return Err(errno.into()),
         }
     }
     // SAFETY: waitid filled the fields of a SIGCHLD, or left them zero.

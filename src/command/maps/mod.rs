@@ -8,8 +8,10 @@ pub(super) use self::write::number_in_proc;
 
 use std::ffi::CString;
 use std::fmt;
+use std::sync::Arc;
 
 use super::Command;
+use super::kept::Parts;
 use crate::diagnose::{Mapped, Setgroups};
 use crate::error::{Cause, Error, Result, Step};
 use crate::subid::{self, User};
@@ -56,6 +58,7 @@ impl Command {
     /// # References
     /// user_namespaces(7)
     pub fn map_current_user(&mut self) -> &mut Self {
+        self.kept.forget();
         self.maps.policy = Some(Policy::Current);
         self
     }
@@ -68,6 +71,7 @@ impl Command {
     /// # References
     /// user_namespaces(7)
     pub fn map_root_user(&mut self) -> &mut Self {
+        self.kept.forget();
         self.maps.policy = Some(Policy::Root);
         self
     }
@@ -104,6 +108,7 @@ impl Command {
     #[doc(alias = "subuid")]
     #[doc(alias = "newuidmap")]
     pub fn map_subordinate_ids(&mut self) -> &mut Self {
+        self.kept.forget();
         self.maps.policy = Some(Policy::Subordinate);
         self
     }
@@ -113,6 +118,7 @@ impl Command {
     /// # References
     /// user_namespaces(7)
     pub fn leave_unmapped(&mut self) -> &mut Self {
+        self.kept.forget();
         self.maps.policy = Some(Policy::Unmapped);
         self
     }
@@ -148,6 +154,7 @@ impl Command {
     /// user_namespaces(7), newuidmap(1)
     #[doc(alias = "newuidmap")]
     pub fn uid_map(&mut self, ranges: impl IntoIterator<Item = IdRange>) -> &mut Self {
+        self.kept.forget();
         self.maps.uid = Some(ranges.into_iter().collect());
         self
     }
@@ -159,6 +166,7 @@ impl Command {
     /// user_namespaces(7), newgidmap(1)
     #[doc(alias = "newgidmap")]
     pub fn gid_map(&mut self, ranges: impl IntoIterator<Item = IdRange>) -> &mut Self {
+        self.kept.forget();
         self.maps.gid = Some(ranges.into_iter().collect());
         self
     }
@@ -176,6 +184,7 @@ impl Command {
     /// user_namespaces(7)
     #[doc(alias = "setgroups")]
     pub fn allow_setgroups(&mut self, allow: bool) -> &mut Self {
+        self.kept.forget();
         self.maps.setgroups = Some(allow);
         self
     }
@@ -200,6 +209,14 @@ impl Settings {
             Some(false) => Some("setgroups(2) is denied"),
             None => None,
         }
+    }
+
+    /// Every id is left unmapped.
+    pub(super) fn write_nothing(&self) -> bool {
+        self.policy == Some(Policy::Unmapped)
+            && self.uid.is_none()
+            && self.gid.is_none()
+            && self.setgroups != Some(false)
     }
 
     pub(super) fn validate(&self, has_groups: bool) -> Result<()> {
@@ -264,19 +281,35 @@ impl Kind {
 }
 
 impl Maps {
-    /// `joined`: the kinds that whoever writes them has entered.
-    pub(super) fn new(command: &Command, joined: Namespaces) -> Result<Option<Self>> {
-        if !command.namespaces.contains(Namespaces::USER) {
+    /// `joined`: the kinds that whoever writes them has entered. `ids`: the caller's. `None`: there is nothing to write.
+    pub(super) fn of(
+        command: &Command,
+        joined: Namespaces,
+        ids: (u32, u32),
+        kept: &mut Parts,
+    ) -> Result<Option<Arc<Self>>> {
+        let settings = &command.maps;
+        if settings.write_nothing() {
             return Ok(None);
         }
-        let (uid, gid) = sys::process::effective_ids();
-        let settings = &command.maps;
         let inside_joined = joined.contains(Namespaces::USER);
+        // Others are in files, which may change.
+        let keeps = !inside_joined && settings.policy != Some(Policy::Subordinate);
+        match &kept.maps {
+            Some((of, maps)) if keeps && *of == ids => return Ok(Some(Arc::clone(maps))),
+            _ => {}
+        }
+        let maps = Arc::new(Self::new(settings, ids, inside_joined)?);
+        if keeps {
+            kept.maps = Some((ids, Arc::clone(&maps)));
+        }
+        Ok(Some(maps))
+    }
+
+    fn new(settings: &Settings, (uid, gid): (u32, u32), inside_joined: bool) -> Result<Self> {
         let user_side = Side::new(settings, Kind::User, &settings.uid, uid, inside_joined)?;
         let group_side = Side::new(settings, Kind::Group, &settings.gid, gid, inside_joined)?;
-        let maps = Self { uid: user_side, gid: group_side, setgroups: settings.setgroups };
-        let nothing = maps.uid.is_empty() && maps.gid.is_empty() && maps.setgroups != Some(false);
-        Ok((!nothing).then_some(maps))
+        Ok(Self { uid: user_side, gid: group_side, setgroups: settings.setgroups })
     }
 
     fn side(&self, step: &Step) -> &Side {

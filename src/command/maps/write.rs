@@ -5,17 +5,15 @@
 //! * For a user namespace inside an entered one a helper process that has entered the latter.
 #![forbid(unsafe_code)]
 
-use std::ffi::CStr;
-use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::{fs, process};
+use std::process;
 
 use super::super::dumpable::Dumpable;
 use super::super::plan::Materials;
 use super::{Kind, MapFiles, Maps, NO_MAP, Side};
 use crate::error::{At as _, Error, Result, Step};
 use crate::sys::child::Op;
-use crate::sys::id_map::{DENY, open, put};
+use crate::sys::id_map::{DENY, open_of, put};
 use crate::sys::spawn::Failure;
 use crate::{PidFd, diagnose, sys};
 
@@ -27,7 +25,7 @@ impl Maps {
         pid: Option<i32>,
         flag: &Dumpable,
     ) -> Result<()> {
-        let number = number_in_proc(child, pid)?;
+        let number = number_in_proc_of(flag.process(), child, pid)?;
         let files = ProcFiles(number);
         if self.setgroups == Some(false) {
             files
@@ -119,15 +117,12 @@ impl ProcFiles {
     fn open(&self, name: &str, flag: &Dumpable) -> std::result::Result<OwnedFd, i32> {
         // Children of other spawns may clear the flag in between.
         const TRIES: usize = 100;
-        let mut text = [0; 40];
-        let _ = write!(&mut text[..], "/proc/{}/{name}", self.0);
-        let path = CStr::from_bytes_until_nul(&text).map_err(|_| libc::ENAMETOOLONG)?;
-        let mut result = open(path);
+        let mut result = open_of(self.0, name);
         for _ in 0..TRIES {
             if !matches!(result, Err(libc::EACCES)) {
                 break;
             }
-            result = flag.raised(|| open(path));
+            result = flag.raised(|| open_of(self.0, name));
         }
         result
     }
@@ -140,8 +135,12 @@ impl ProcFiles {
 /// The number of a child that waits for its maps, as the mounted /proc has it. That may be the /proc of another pid
 /// namespace, where the number `pid` that the caller knows would be a stranger's.
 pub(in crate::command) fn number_in_proc(child: BorrowedFd<'_>, pid: Option<i32>) -> Result<u32> {
-    let own = fs::read_link("/proc/self")
-        .is_ok_and(|link| link.as_os_str() == process::id().to_string().as_str());
+    number_in_proc_of(process::id(), child, pid)
+}
+
+/// The same for a caller with this number.
+fn number_in_proc_of(caller: u32, child: BorrowedFd<'_>, pid: Option<i32>) -> Result<u32> {
+    let own = sys::readlink::number(c"/proc/self") == Some(caller);
     let number = match pid {
         Some(pid) if own => u32::try_from(pid).ok(),
         _ => {

@@ -4,7 +4,7 @@
 mod explain;
 mod plan;
 
-pub(super) use self::plan::Prepared;
+pub(super) use self::plan::{Prepared, default_ops};
 use std::ffi::{OsStr, OsString, c_ulong};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
@@ -359,6 +359,11 @@ impl Mounts {
         let root = self.root.as_ref().map(|root| format!("the root {root:?} is set"));
         let mounts = self.list.iter().map(|mount| format!("{:?} is mounted", mount.target));
         spread.into_iter().chain(proc).chain(root).chain(mounts)
+    }
+
+    pub(super) fn are_default(&self) -> bool {
+        let Self { propagation, proc, list, root } = self;
+        propagation.is_none() && proc.is_none() && list.is_empty() && root.is_none()
     }
 
     pub(super) fn validate(&self) -> Result<()> {

@@ -155,6 +155,21 @@ impl Mounts {
     }
 }
 
+/// Those of a command without any setting about mounts.
+pub(in crate::command) fn default_ops<'a>(created: Namespaces) -> impl Iterator<Item = Op<'a>> {
+    let both = Namespaces::PID | Namespaces::MOUNT;
+    let propagation = created.contains(Namespaces::MOUNT).then_some(Op::Propagation(DEFAULT));
+    propagation.into_iter().chain(created.contains(both).then(mount_proc))
+}
+
+/// The propagation of all mounts.
+const DEFAULT: c_ulong = libc::MS_PRIVATE | libc::MS_REC;
+
+fn mount_proc<'a>() -> Op<'a> {
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    Op::Mount { source: c"proc", target: c"/proc", fstype: c"proc", flags }
+}
+
 impl Prepared {
     pub(in crate::command) fn ops<'a>(&'a self, ops: &mut Vec<Op<'a>>) {
         let world = &self.world;
@@ -167,10 +182,7 @@ impl Prepared {
             ops.extend(acts.into_iter().map(Op::Mounting).chain(propagation));
             ops.extend(self.acts().into_iter().map(Op::Mounting));
         }
-        if self.proc {
-            let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-            ops.push(Op::Mount { source: c"proc", target: c"/proc", fstype: c"proc", flags });
-        }
+        ops.extend(self.proc.then(mount_proc));
     }
 
     /// The taking of the sources of bind mounts: of those that keep their ties, or of the others.
