@@ -116,7 +116,7 @@ struct List<'a> {
 
 impl<'a> List<'a> {
     fn new() -> Self {
-        Self { ops: [const { Op::End }; MOST], length: 0 }
+        Self { ops: std::array::from_fn(|_| Op::End), length: 0 }
     }
 
     fn push(&mut self, op: Op<'a>) {
@@ -185,9 +185,8 @@ impl<'c> Plain<'c> {
         Spec::new(false).with(created | CLONE_CLEAR_SIGHAND | table | vfork)
     }
 
-    fn ops(&self) -> List<'_> {
+    fn list<'p>(&'p self, list: &mut List<'p>) {
         let created = self.command.namespaces;
-        let mut list = List::new();
         if created.contains(Namespaces::TIME) {
             list.push(Op::UnshareTimeIfLegacy { for_function: false });
         }
@@ -206,11 +205,11 @@ impl<'c> Plain<'c> {
         list.push(Op::Dispositions { ignored: self.ignored });
         list.push(Op::Unblock);
         list.push(Op::Exec(self.invocation.exec(true)));
-        list
     }
 
     fn spawn(self) -> Result<Child> {
-        let mut list = self.ops();
+        let mut list = List::new();
+        self.list(&mut list);
         let ops = list.as_mut_slice();
         let result = if self.command.namespaces.contains(Namespaces::USER) {
             self.spawn_guarded(ops)
@@ -307,7 +306,9 @@ mod tests {
             return None;
         }
         let plain = Plain::new(command).unwrap()?;
-        let ops = plain.ops().as_mut_slice().iter().map(shape).collect();
+        let mut list = List::new();
+        plain.list(&mut list);
+        let ops = list.as_mut_slice().iter().map(shape).collect();
         Some((format!("{:?}", plain.first()), ops, plain.closes_memory))
     }
 

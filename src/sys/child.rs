@@ -540,11 +540,10 @@ pub(super) fn loopback() -> Result<(), Errno> {
 /// Not only the handlers, which would run on the caller's memory, but what is ignored too, which exec would keep. The former were reset by the
 /// clone, if that was clone3.
 fn default_dispositions(ignored: Signals, shared: &Shared) -> Result<(), Errno> {
-    let wanted = if shared.legacy.load(SeqCst) == 0 { ignored } else { Signals::ALL };
-    let found = super::signal::reset(wanted)?;
-    if wanted == Signals::ALL {
-        shared.set_ignored(found);
+    if shared.legacy.load(SeqCst) == 0 && ignored != Signals::ALL {
+        return super::signal::reset(ignored);
     }
+    shared.set_ignored(super::signal::reset_all()?);
     Ok(())
 }
 

@@ -7,7 +7,9 @@ use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicI32, AtomicU32, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
+};
 
 use super::signal::Signals;
 use super::syscall::Errno;
@@ -61,24 +63,24 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// As before any clone.
+    /// As before any clone, which is what makes it seen.
     pub(crate) fn reset(&self) {
         for word in &self.alive {
-            word.store(state::GONE, SeqCst);
+            word.store(state::GONE, Relaxed);
         }
         for word in &self.pids {
-            word.store(0, SeqCst);
+            word.store(0, Relaxed);
         }
-        self.alive[0].store(state::RUNNING, SeqCst);
-        self.pidfd.store(-1, SeqCst);
-        self.begun.store(0, SeqCst);
-        self.failed.store(0, SeqCst);
-        self.errno.store(0, SeqCst);
-        self.opened.store(-1, SeqCst);
-        self.legacy.store(0, SeqCst);
-        self.asked.store(0, SeqCst);
-        self.ended.store(0, SeqCst);
-        self.status.store(0, SeqCst);
+        self.alive[0].store(state::RUNNING, Relaxed);
+        self.pidfd.store(-1, Relaxed);
+        self.begun.store(0, Relaxed);
+        self.failed.store(0, Relaxed);
+        self.errno.store(0, Relaxed);
+        self.opened.store(-1, Relaxed);
+        self.legacy.store(0, Relaxed);
+        self.asked.store(0, Relaxed);
+        self.ended.store(0, Relaxed);
+        self.status.store(0, Relaxed);
     }
 
     pub(crate) fn state(&self) -> &AtomicU32 {
@@ -136,7 +138,8 @@ impl Shared {
     }
 
     pub(super) fn begin(&self, operation: usize) {
-        self.begun.store(operation as u32 + 1, SeqCst);
+        // Read when the kernel has told that the process is gone, or waits.
+        self.begun.store(operation as u32 + 1, Release);
     }
 
     pub(super) fn fail(&self, operation: usize, errno: Errno) {

@@ -32,8 +32,16 @@ impl Signals {
             | bit(libc::SIGCHLD),
     );
 
-    pub(super) fn contains(self, signal: c_int) -> bool {
-        self.0 & bit(signal) != 0
+    fn each_that_can_be_set(
+        self,
+        mut f: impl FnMut(c_int) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut left = self.0 & !(bit(libc::SIGKILL) | bit(libc::SIGSTOP));
+        while left != 0 {
+            f(left.trailing_zeros() as c_int + 1)?;
+            left &= left - 1;
+        }
+        Ok(())
     }
 }
 
@@ -75,32 +83,37 @@ const HANDLER: usize = 0;
 #[cfg(any(target_arch = "mips", target_arch = "mips64"))]
 const HANDLER: usize = 1;
 
-/// Has each of these signals taken by default, and gives those that were ignored. May run between clone and exec.
-pub(super) fn reset(signals: Signals) -> Result<Signals, Errno> {
+/// Has each of these signals taken by default. May run between clone and exec.
+pub(super) fn reset(signals: Signals) -> Result<(), Errno> {
+    signals.each_that_can_be_set(|signal| set_action(signal, &[0; 8], 0))
+}
+
+/// Has every signal taken by default, and gives those that were ignored. May run between clone and exec.
+pub(super) fn reset_all() -> Result<Signals, Errno> {
     let mut ignored = 0;
-    for signal in 1..=64 {
-        if signals.contains(signal) && signal != libc::SIGKILL && signal != libc::SIGSTOP {
-            let before = exchange_action(signal, &[0; 8])?;
-            if before[HANDLER] == libc::SIG_IGN {
-                ignored |= bit(signal);
-            }
+    Signals::ALL.each_that_can_be_set(|signal| {
+        let before = exchange_action(signal, &[0; 8])?;
+        if before[HANDLER] == libc::SIG_IGN {
+            ignored |= bit(signal);
         }
-    }
+        Ok(())
+    })?;
     Ok(Signals(ignored))
 }
 
 /// Sets how a signal is taken, and gives how it was. May run between clone and exec.
 pub(super) fn exchange_action(signal: c_int, action: &Action) -> Result<Action, Errno> {
     let mut before: Action = [0; 8];
-    let addresses = [action.as_ptr().expose_provenance(), before.as_mut_ptr().expose_provenance()];
-    // SAFETY: an action to read and one to fill, which are zero, the default, or what the kernel gave.
-    unsafe {
-        syscall(
-            libc::SYS_rt_sigaction,
-            [signal as usize, addresses[0], addresses[1], SET_SIZE, 0, 0],
-        )
-    }?;
+    set_action(signal, action, before.as_mut_ptr().expose_provenance())?;
     Ok(before)
+}
+
+/// `before`: the address of an [`Action`] to fill, or 0.
+fn set_action(signal: c_int, action: &Action, before: usize) -> Result<(), Errno> {
+    let action = action.as_ptr().expose_provenance();
+    // SAFETY: an action to read, which is zero, the default, or what the kernel gave; and nothing or one to fill.
+    unsafe { syscall(libc::SYS_rt_sigaction, [signal as usize, action, before, SET_SIZE, 0, 0]) }
+        .map(drop)
 }
 
 /// May run between clone and exec.
