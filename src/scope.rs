@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::resume_unwind;
 use std::thread;
@@ -154,6 +155,10 @@ impl Scope {
         let mut joins = Vec::with_capacity(self.joins.len());
         for (kind, namespace) in &self.joins {
             let namespace = namespace.as_ref().map_err(Error::clone)?;
+            if changes_nothing_again(*kind) {
+                joins.push(namespace);
+                continue;
+            }
             let id = namespace.id()?;
             if is_here(id) {
                 continue;
@@ -208,6 +213,15 @@ impl Namespace {
     }
 }
 
+/// Whether to enter one of this kind that the thread is in is no more than a right that may be missing: then it is tried, and looked at only after a
+/// refusal, for the look costs more. (A mount namespace brings its root, an ipc namespace ends the sharing of semaphores that are to be undone.)
+fn changes_nothing_again(kind: NamespaceKind) -> bool {
+    matches!(
+        kind,
+        NamespaceKind::Cgroup | NamespaceKind::Net | NamespaceKind::Pid | NamespaceKind::Uts
+    )
+}
+
 /// Whether the calling thread is in it, and, of pid and time, whether its children would be.
 fn is_here(id: NamespaceId) -> bool {
     // One look, where a snapshot of all kinds would take ten.
@@ -230,7 +244,11 @@ fn move_thread(joins: &[&Namespace], unshared: Namespaces) -> Result<()> {
         })?;
     }
     for namespace in joins {
-        setns::setns(namespace)?;
+        match sys::setns::setns(namespace.as_fd(), namespace.kind().flag().bits()) {
+            Ok(()) => {}
+            Err(_) if changes_nothing_again(namespace.kind()) && is_here(namespace.id()?) => {}
+            Err(_) => setns::setns(namespace)?,
+        }
     }
     unshare::unshare(unshared).map_err(|error| match error.cause() {
         Some(Cause::MissingCapability) => error.because(

@@ -1,7 +1,7 @@
 //! The floor: the same job by raw system calls on a stack that is ready, prepared once, with nothing checked that could be left out.
 //!
-//! [`Floor::bare`] is clone3, exec and wait alone. [`Floor::same`] makes the calls that a spawn of the crate's cannot do without: blocked
-//! signals, a pidfd, no descriptors for the program but its streams, the maps, the mounts, the interface.
+//! [`Floor::bare`] is clone3, exec and wait alone. [`Floor::same`] makes the system calls that a spawn of the crate's makes, one by one, as `tests/again` has
+//! them and `docs/COST.md` says what for. So what the crate takes beyond it are instructions and memory of its own.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt as _;
@@ -133,6 +133,15 @@ impl Floor {
         };
         let all = u64::MAX;
         let mut before = 0u64;
+        let asks = self.same && self.set.contains(Namespaces::USER);
+        let closes = asks && ask(!self.maps.is_empty());
+        if closes {
+            // SAFETY: take and give numbers.
+            unsafe {
+                raw(libc::SYS_prctl, [libc::PR_GET_DUMPABLE as usize, 0, 0, 0, 0]);
+                raw(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as usize, 0, 0, 0, 0]);
+            }
+        }
         if self.same {
             mask(&raw const all, &raw mut before);
         }
@@ -141,6 +150,14 @@ impl Floor {
         let pid = unsafe { clone3(&args, child, ptr::from_mut(self).cast()) };
         assert!(pid > 0, "clone3: {}", std::io::Error::from_raw_os_error(-pid as i32));
         if !self.maps.is_empty() {
+            if self.same {
+                let mut link = [0u8; 16];
+                let path = c"/proc/self".as_ptr() as usize;
+                let (at, buffer) = (libc::AT_FDCWD as usize, link.as_mut_ptr() as usize);
+                // SAFETY: a text and a buffer with its length.
+                unsafe { raw(libc::SYS_readlinkat, [at, path, buffer, link.len(), 0]) };
+                std::hint::black_box(&link);
+            }
             for (name, text) in &self.maps {
                 write_map(&format!("/proc/{pid}/{name}\0"), text);
             }
@@ -156,6 +173,15 @@ impl Floor {
         }
         if self.same {
             mask(&raw const before, ptr::null_mut());
+        }
+        if closes {
+            // SAFETY: take and give numbers.
+            unsafe {
+                raw(libc::SYS_setpgid, [pid as usize, c_int::MAX as usize, 0, 0, 0]);
+                raw(libc::SYS_geteuid, [0; 5]);
+                raw(libc::SYS_getegid, [0; 5]);
+                raw(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as usize, 1, 0, 0, 0]);
+            }
         }
         assert_eq!(words.failed.load(SeqCst), 0, "the floor's child has failed");
         // SAFETY: plain integers.
@@ -178,6 +204,24 @@ impl Floor {
     }
 }
 
+/// What is asked for a new user namespace; whether the caller can write map files that are root's, and so closes its memory.
+fn ask(has_maps: bool) -> bool {
+    let mut header = [0x2008_0522u32, 0];
+    let mut sets = [[0u32; 3]; 2];
+    let addresses = [header.as_mut_ptr() as usize, sets.as_mut_ptr() as usize, 0, 0, 0];
+    // SAFETY: a header and two sets to fill.
+    unsafe { raw(libc::SYS_capget, addresses) };
+    std::hint::black_box(&mut sets);
+    let closes = sets[0][0] & 1 << 1 != 0;
+    if has_maps || closes {
+        for number in [libc::SYS_geteuid, libc::SYS_getegid, libc::SYS_getpid] {
+            // SAFETY: give numbers.
+            unsafe { raw(number, [0; 5]) };
+        }
+    }
+    closes
+}
+
 impl Drop for Floor {
     fn drop(&mut self) {
         // SAFETY: its own mapping, on which no child runs any more.
@@ -197,6 +241,7 @@ extern "C" fn child(floor: *mut c_void) -> ! {
     }
     if floor.same {
         set_up(floor);
+        dispositions();
         let none = 0u64;
         mask(&raw const none, ptr::null_mut());
     }
@@ -245,6 +290,18 @@ fn set_up(floor: &Floor) {
         let (source, target) = (c"proc".as_ptr() as usize, c"/proc".as_ptr() as usize);
         // SAFETY: texts and numbers.
         check(floor, unsafe { raw(libc::SYS_mount, [source, target, source, flags, 0]) });
+    }
+}
+
+/// Of the signals that a spawn looks at which comes soon after another.
+fn dispositions() {
+    let default = [0usize; 4];
+    let address = &raw const default as usize;
+    for signal in
+        [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGPIPE, libc::SIGTERM, libc::SIGCHLD]
+    {
+        // SAFETY: the default to read.
+        unsafe { raw(libc::SYS_rt_sigaction, [signal as usize, address, 0, 8, 0]) };
     }
 }
 
