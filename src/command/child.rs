@@ -263,6 +263,8 @@ impl Handle {
     }
 
     /// Somebody else has reaped it, or the kernel has because the caller ignores SIGCHLD. The pidfd may still tell.
+    #[cold]
+    #[inline(never)]
     fn status_told(&self, error: io::Error, block: bool) -> Result<ExitStatus> {
         let gone = error.raw_os_error() == Some(libc::ECHILD);
         if gone && block {

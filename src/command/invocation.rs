@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Command;
+use super::environment::Environment as Settings;
 use super::kept::Parts;
 use crate::error::{Error, Result};
 use crate::sys;
@@ -98,14 +99,18 @@ fn program(command: &Command, kept: &mut Option<Arc<Program>>) -> Result<Arc<Pro
     let searched = is_searched(name).then(|| command.environment.path());
     match kept {
         Some(kept) if kept.searched == searched => Ok(Arc::clone(kept)),
-        _ => {
-            let paths = candidates(name, searched.as_deref())?;
-            let arg0 = command.arg0.as_deref().unwrap_or(name);
-            let argv = Texts::collect(std::iter::once(arg0).chain(command.get_args()))?;
-            let program = Arc::new(Program { searched, paths: Texts::new(paths), argv });
-            Ok(Arc::clone(kept.insert(program)))
-        }
+        _ => Ok(Arc::clone(kept.insert(new_program(command, searched)?))),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn new_program(command: &Command, searched: Option<OsString>) -> Result<Arc<Program>> {
+    let name = command.get_program();
+    let paths = candidates(name, searched.as_deref())?;
+    let arg0 = command.arg0.as_deref().unwrap_or(name);
+    let argv = Texts::collect(std::iter::once(arg0).chain(command.get_args()))?;
+    Ok(Arc::new(Program { searched, paths: Texts::new(paths), argv }))
 }
 
 /// A copy is made under std's lock, for another thread may change the environment while the child execs. Where there is no other thread, and the
@@ -119,6 +124,12 @@ fn environment(
     if !settings.is_changed() && !later && sys::single_threaded::is_certain() {
         return Ok(None);
     }
+    copy(settings, kept).map(Some)
+}
+
+/// The copy that is kept, if it is what would be copied.
+#[inline(never)]
+fn copy(settings: &Settings, kept: &mut Option<Arc<Environment>>) -> Result<Arc<Environment>> {
     if let Some(kept) = kept {
         let as_before = || {
             let mut now = env::vars_os();
@@ -126,13 +137,13 @@ fn environment(
                 && now.next().is_none()
         };
         if !settings.takes_callers() || as_before() {
-            return Ok(Some(Arc::clone(kept)));
+            return Ok(Arc::clone(kept));
         }
     }
     let from: Vec<_> = if settings.takes_callers() { env::vars_os().collect() } else { Vec::new() };
     let entries = settings.entries(&from);
     let texts = Texts::collect(entries.iter().map(|entry| OsStr::from_bytes(entry)))?;
-    Ok(Some(Arc::clone(kept.insert(Arc::new(Environment { from, texts })))))
+    Ok(Arc::clone(kept.insert(Arc::new(Environment { from, texts }))))
 }
 
 /// The longest name of a file.

@@ -188,6 +188,22 @@ unsafe fn clone3_or_older(
             result => return result,
         }
     }
+    // SAFETY: the caller's promise.
+    unsafe { older(spec, flags, words, shared, entry, arg) }
+}
+
+/// # Safety
+/// As [`clone`], and the words are valid.
+#[cold]
+#[inline(never)]
+unsafe fn older(
+    spec: &Spec,
+    flags: u64,
+    words: &Words,
+    shared: &Shared,
+    entry: extern "C" fn(*mut c_void) -> c_int,
+    arg: *mut c_void,
+) -> Result<i32, Errno> {
     shared.legacy.store(1, SeqCst);
     // The older call reads the bit of NEWTIME as part of the exit signal.
     let flags =

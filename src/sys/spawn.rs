@@ -174,6 +174,14 @@ impl Stacks {
     }
 
     fn give_back_others(&mut self) {
+        if !self.others.is_empty() {
+            self.give_back_several();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_back_several(&mut self) {
         for stack in self.others.drain(..) {
             stack.give_back();
         }
@@ -200,6 +208,7 @@ impl Family {
         Ok(Self { stacks, page: None, shares, last: 0, init: false })
     }
 
+    #[cold]
     #[inline(never)]
     fn of_several(first: &mut Spec, ops: &mut [Op<'_>]) -> io::Result<Self> {
         let mut in_copy = !first.is(libc::CLONE_VM);
@@ -315,9 +324,12 @@ impl Family {
     /// Waits until no process of the spawn runs on the caller's memory, and reaps the helpers. The first one has
     /// exec'd or is gone, or was killed, when this is called. Gives how the first of them ended that did not end well.
     pub(super) fn settle(&mut self) -> Option<ExitStatus> {
-        if self.last == 0 {
-            return None;
-        }
+        if self.last == 0 { None } else { self.settle_several() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_several(&mut self) -> Option<ExitStatus> {
         let ended_badly = self.reap_helpers();
         self.await_sharing(self.last);
         if self.page.is_some() {
@@ -387,6 +399,7 @@ impl Family {
     }
 
     /// The pidfd and the id of a process that has reported no failure.
+    #[inline]
     fn take_program(&self) -> Option<(OwnedFd, i32)> {
         match self.shared().failure() {
             None => Some((self.take_pidfd()?, self.pid())),
@@ -394,6 +407,7 @@ impl Family {
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn outcome<E>(
         &self,

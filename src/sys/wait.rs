@@ -13,21 +13,26 @@ pub(crate) fn wait_pidfd(pidfd: BorrowedFd<'_>, block: bool) -> io::Result<Optio
     loop {
         match wait(libc::P_PIDFD, id, if block { 0 } else { libc::WNOHANG }) {
             // That of a pidfd with `O_NONBLOCK`, which its owner is free to set.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match block {
-                false => return Ok(None),
-                true => match super::poll::readable([Some(pidfd)], None) {
-                    Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                    _ => {}
-                },
-            },
-            result => return result,
+            Err(Errno(libc::EAGAIN)) if block => sleep(pidfd)?,
+            Err(Errno(libc::EAGAIN)) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+            Ok(status) => return Ok(status),
         }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn sleep(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    match super::poll::readable([Some(pidfd)], None) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(()),
     }
 }
 
 /// Waits for a child by its id, and reaps it.
 pub(crate) fn wait_pid(pid: i32) -> io::Result<Option<ExitStatus>> {
-    wait(libc::P_PID, pid as libc::id_t, 0)
+    wait(libc::P_PID, pid as libc::id_t, 0).map_err(io::Error::from)
 }
 
 /// Whether a descriptor is a pidfd, of whatever process: nothing is reaped.
@@ -52,7 +57,7 @@ fn wait(
     which: libc::idtype_t,
     id: libc::id_t,
     flags: libc::c_int,
-) -> io::Result<Option<ExitStatus>> {
+) -> Result<Option<ExitStatus>, Errno> {
     // SAFETY: plain integers, for which zero is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // A child that has not exec'd sends no SIGCHLD, and is waited for only with `__WALL`.
@@ -64,7 +69,7 @@ fn wait(
         match unsafe { syscall(libc::SYS_waitid, args) } {
             Ok(_) => break,
             Err(Errno(libc::EINTR)) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
     }
     // SAFETY: waitid filled the fields of a SIGCHLD, or left them zero.
