@@ -8,8 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use common::traced::Tracer;
 use common::{
     Footprint, Need, case, field, in_own_process, inode, sh, stdout_of, test, test_with, with_user,
 };
@@ -26,6 +29,7 @@ fn main() {
             ("interrupted", interrupted_case),
             ("failures_leave_no_child", failures_leave_no_child_case),
             ("exit_with", exit_with_case),
+            common::traced::CASE,
         ],
         tests(),
     );
@@ -45,6 +49,8 @@ fn tests() -> Vec<Trial> {
         test("try_wait_does_not_wait", try_wait_does_not_wait),
         test("wait_timeout_is_kept", wait_timeout_is_kept),
         test("wait_timeout_sees_the_end", wait_timeout_sees_the_end),
+        // Yama may keep an ordinary user from it.
+        test_with("a_debugger_has_it_first", &[Need::Root], a_debugger_has_it_first),
         test("streams_are_pipes", streams_are_pipes),
         test("both_outputs_are_read_at_once", both_outputs_are_read_at_once),
         test("output_ends_when_all_writers_do", output_ends_when_all_writers_do),
@@ -321,6 +327,50 @@ fn wait_timeout_sees_the_end() {
     await_end(&child);
     let status = child.wait_timeout(Duration::ZERO).expect("told");
     assert_eq!(status.and_then(|status| status.code()), Some(0), "zero is enough to look");
+}
+
+/// It has ended for its pidfd, and not yet for its parent, who sleeps meanwhile.
+fn a_debugger_has_it_first() {
+    let waits: [fn(&mut Child) -> _; 3] = [
+        |child| child.wait_timeout(Duration::from_secs(60)).map(|status| status.expect("in time")),
+        |child| child.wait(),
+        // The pidfd is its owner's, who may have it not block.
+        |child| {
+            let pidfd = child.pidfd().as_fd().as_raw_fd();
+            // SAFETY: takes numbers, and sets the only flag that a pidfd can have set.
+            assert_eq!(unsafe { libc::fcntl(pidfd, libc::F_SETFL, libc::O_NONBLOCK) }, 0);
+            child.wait()
+        },
+    ];
+    for (place, wait) in waits.into_iter().enumerate() {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let mut child = sh("read line; exit 33").stdin(theirs).spawn().expect("a shell");
+        let mut tracer = Tracer::of(child.id());
+        drop(ours);
+        await_end(&child);
+        assert_eq!(child.try_wait().expect("told"), None);
+        assert_eq!(child.wait_timeout(Duration::from_millis(1)).expect("told"), None);
+
+        let (tell, told) = mpsc::channel();
+        let waiter = thread::spawn(move || {
+            // SAFETY: asks for a number.
+            tell.send(unsafe { libc::gettid() }).expect("it is awaited");
+            wait(&mut child).expect("told")
+        });
+        let thread = told.recv().expect("a number");
+        // It is found asleep, be it from time to time; who looks again and again always runs.
+        let stat = format!("/proc/self/task/{thread}/stat");
+        let (start, mut asleep) = (Instant::now(), 0);
+        while asleep < 20 && start.elapsed().as_secs() < 20 {
+            let stat = fs::read_to_string(&stat).expect("it waits");
+            asleep += i32::from(stat.contains(") S "));
+            thread::yield_now();
+        }
+        tracer.let_go();
+        assert_eq!(waiter.join().expect("no panic").code(), Some(33));
+        tracer.end();
+        assert_eq!(asleep, 20, "way {place} of waiting never sleeps");
+    }
 }
 
 // ---- streams

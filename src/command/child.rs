@@ -224,6 +224,7 @@ impl Handle {
 
     fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<ExitStatus>> {
         let start = Instant::now();
+        let mut ending = sys::wait::Ending::default();
         loop {
             if let Some(status) = self.try_wait()? {
                 return Ok(Some(status));
@@ -232,14 +233,10 @@ impl Handle {
             if left.is_zero() {
                 return Ok(None);
             }
-            match sys::poll::readable([Some(self.pidfd.as_fd())], Some(left)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    return Err(error)
-                        .at(|| Step::Wait)
-                        .map_err(|error| error.on(self.pid.to_string()));
-                }
-                _ => {}
-            }
+            ending
+                .sleep(self.pidfd.as_fd(), Some(left))
+                .at(|| Step::Wait)
+                .map_err(|error| error.on(self.pid.to_string()))?;
         }
     }
 

@@ -4,16 +4,19 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::thread;
+use std::time::Duration;
 
 use super::syscall::{Errno, syscall};
 
 /// Waits for the child of a pidfd, and reaps it. `None`: `block` is false and it runs on. Passes over signals.
 pub(crate) fn wait_pidfd(pidfd: BorrowedFd<'_>, block: bool) -> io::Result<Option<ExitStatus>> {
     let id = pidfd.as_raw_fd() as libc::id_t;
+    let mut ending = Ending::default();
     loop {
         match wait(libc::P_PIDFD, id, if block { 0 } else { libc::WNOHANG }) {
             // That of a pidfd with `O_NONBLOCK`, which its owner is free to set.
-            Err(Errno(libc::EAGAIN)) if block => sleep(pidfd)?,
+            Err(Errno(libc::EAGAIN)) if block => ending.sleep(pidfd, None)?,
             Err(Errno(libc::EAGAIN)) => return Ok(None),
             Err(errno) => return Err(errno.into()),
             Ok(status) => return Ok(status),
@@ -21,12 +24,39 @@ pub(crate) fn wait_pidfd(pidfd: BorrowedFd<'_>, block: bool) -> io::Result<Optio
     }
 }
 
-#[cold]
-#[inline(never)]
-fn sleep(pidfd: BorrowedFd<'_>) -> io::Result<()> {
-    match super::poll::readable([Some(pidfd)], None) {
-        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-        _ => Ok(()),
+/// Sleeps until a child has ended, again for each time that there was nothing to wait for all the same.
+///
+/// A pidfd can be read from the end on. But while a debugger traces the process that end is the debugger's, and that it has let go is told by an
+/// event alone. It takes an epoll(7) to see that, and so a descriptor, of which there may be none; so one looks again, ever less often.
+#[derive(Default)]
+pub(crate) struct Ending {
+    /// How long the next sleep is, once the pidfd can be read.
+    pause: Option<Duration>,
+}
+
+impl Ending {
+    const FIRST: Duration = Duration::from_micros(100);
+    const LONGEST: Duration = Duration::from_millis(20);
+
+    /// Until it is worth another look, but no longer than `limit`. A signal may wake it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn sleep(
+        &mut self,
+        pidfd: BorrowedFd<'_>,
+        limit: Option<Duration>,
+    ) -> io::Result<()> {
+        if let Some(pause) = &mut self.pause {
+            thread::sleep(limit.map_or(*pause, |limit| limit.min(*pause)));
+            *pause = (*pause * 2).min(Self::LONGEST);
+            return Ok(());
+        }
+        match super::poll::readable([Some(pidfd)], limit) {
+            Ok([ended]) => self.pause = ended.then_some(Self::FIRST),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }
 

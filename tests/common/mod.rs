@@ -8,6 +8,7 @@ pub(crate) mod features;
 pub(crate) mod own_world;
 pub(crate) mod processes;
 pub(crate) mod seccomp;
+pub(crate) mod traced;
 
 use std::collections::BTreeSet;
 use std::fs;
