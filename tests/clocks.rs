@@ -3,12 +3,14 @@ mod common;
 
 use std::fs;
 use std::io::ErrorKind;
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use common::{Need, in_own_process, stdout_of, test, test_with, with_user};
 use libtest_mimic::Trial;
 use linux_namespaces::flags::{MOUNT, PID, TIME, USER, UTS};
-use linux_namespaces::{Cause, Command, Error, Step, TimeOffset};
+use linux_namespaces::{Cause, Command, Error, Namespaces, Step, TimeOffset};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
 const DAY: i64 = 24 * 60 * 60;
@@ -21,6 +23,9 @@ fn main() {
         ("nested", nested),
         ("exec", exec),
         ("no /proc", no_proc),
+        ("beside others", beside_others),
+        ("beside a suspended one", beside_a_suspended_one),
+        ("closed", closed),
     ];
     common::run(cases, tests());
 }
@@ -41,6 +46,8 @@ fn tests() -> Vec<Trial> {
             &[Need::Root, Need::UserNamespaces, Need::Program("setpriv")],
             an_ordinary_user_with_capabilities,
         ),
+        test_with("an_ordinary_user_beside_others", USERNS, an_ordinary_user_beside_others),
+        test_with("an_ordinary_user_who_is_closed", USERNS, || as_ordinary_user("closed", &[])),
         test_with("it_takes_its_capability", &[Need::Root], it_takes_its_capability),
         test("out_of_range_is_refused", out_of_range_is_refused),
         test("clocks_need_a_new_namespace", clocks_need_a_new_namespace),
@@ -243,8 +250,12 @@ fn with_everything_else() {
     assert_off(&mut command, 0, i128::from(DAY) * 1_000_000_000);
 }
 
-/// Whose memory is closed to others of the user, which makes its files root's.
-fn an_ordinary_user_with_capabilities() {
+/// This test program as an ordinary user, to run only that case.
+fn as_ordinary_user(case: &str, options: &[&str]) {
+    if !common::is_root() {
+        assert!(options.is_empty());
+        return in_own_process(case);
+    }
     // The program must be where that user can execute it.
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("clocks");
@@ -252,15 +263,132 @@ fn an_ordinary_user_with_capabilities() {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = std::process::Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    command
-        .args(["--inh-caps=+dac_override,+sys_admin", "--ambient-caps=+dac_override,+sys_admin"]);
-    command.arg(&program).env("LINUX_NAMESPACES_CASE", "functions").current_dir("/");
-    let output = command.output().unwrap();
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).args(options);
+    let output = command.arg(&program).env("LINUX_NAMESPACES_CASE", case).current_dir("/").output();
+    let output = output.unwrap();
     assert!(output.status.success(), "{output:?}");
-    command.arg(&program).env("LINUX_NAMESPACES_CASE", "nested");
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+}
+
+/// Whose memory is closed to others of the user, which makes its files root's.
+fn an_ordinary_user_with_capabilities() {
+    let options =
+        ["--inh-caps=+dac_override,+sys_admin", "--ambient-caps=+dac_override,+sys_admin"];
+    for case in ["functions", "nested"] {
+        as_ordinary_user(case, &options);
+    }
+    // And one who can do without the files of his children.
+    let more = ["--inh-caps=+dac_override,+sys_ptrace", "--ambient-caps=+dac_override,+sys_ptrace"];
+    as_ordinary_user("beside a suspended one", &more);
+}
+
+fn an_ordinary_user_beside_others() {
+    as_ordinary_user("beside others", &[]);
+}
+
+/// The memory that a child shares with its caller is closed, and its files are root's, while children of other threads enter a user namespace
+/// or change their ids.
+fn beside_others() {
+    let holder = common::processes::holder(USER);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = OnDrop(|| stop.store(true, SeqCst));
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut entering = Command::new("true");
+                entering.enter_process(holder.pidfd(), USER);
+                while !stop.load(SeqCst) {
+                    assert!(entering.status().expect("it is ours").success());
+                }
+            });
+        }
+        let clocks: [fn(&mut Command) -> &mut Command; 3] = [
+            |command| command,
+            Command::leave_unmapped,
+            // It closes the memory itself.
+            |command| command.map_root_user().uid(0),
+        ];
+        for (place, with) in clocks.into_iter().enumerate() {
+            let mut command = Command::new("cat");
+            command.arg("/proc/self/timens_offsets").namespaces(USER | TIME);
+            with(&mut command).monotonic_offset(TimeOffset::from_secs(DAY));
+            for round in 0..200 {
+                let output = command.output();
+                let output = output.unwrap_or_else(|error| panic!("{place}, {round}: {error}"));
+                let told = String::from_utf8(output.stdout).expect("text");
+                let first = told.lines().next().unwrap_or_default().split_whitespace();
+                assert_eq!(first.collect::<Vec<_>>(), ["monotonic", "86400", "0"]);
+            }
+        }
+    });
+    common::processes::end(holder);
+}
+
+/// For whom the memory stays closed, and so a copy of it is.
+fn beside_a_suspended_one() {
+    // SAFETY: asks for a number.
+    let dumpable = || unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
+    let suspended = Command::new("true").namespaces(USER).spawn_suspended().expect("it is set up");
+    let shared = !cfg!(linux_namespaces_portable);
+    assert_eq!(dumpable(), if shared { 0 } else { 1 }, "this test is of no use");
+    functions();
+    hooks_change_nothing();
+    the_program_reads_its_clocks();
+    drop(suspended);
+    assert_eq!(dumpable(), 1);
+}
+
+/// The file is root's, for one reason or the other. Each message names the way out, which is gone here.
+fn closed() {
+    let setting = |set: Namespaces| {
+        let mut command = Command::new("cat");
+        command.arg("/proc/self/timens_offsets").namespaces(set);
+        command.monotonic_offset(TimeOffset::from_secs(DAY));
+        command
+    };
+    let message = |result: linux_namespaces::Result<Output>| {
+        let error = result.expect_err("the file is root's");
+        assert_eq!(
+            (error.step(), error.raw_os_error()),
+            (&Step::ClockOffset, Some(libc::EACCES)),
+            "{error}"
+        );
+        error.to_string()
+    };
+    let refused = "set the clock offset \"monotonic 86400 0\": Permission denied (os error 13): ";
+    let holder = common::processes::holder(USER);
+    let mut entering = setting(TIME);
+    assert_eq!(
+        message(entering.enter_process(holder.pidfd(), USER).output()),
+        format!(
+            "{refused}/proc/self/timens_offsets is root's while the memory, which the caller and the child share, is closed to the \
+             user namespace that is entered: spawn it from a process that is in there already, or as root"
+        )
+    );
+    let set_dumpable = |dumpable: std::ffi::c_int| {
+        // SAFETY: sets a number.
+        assert_eq!(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, dumpable) }, 0);
+    };
+    set_dumpable(0);
+    assert_eq!(
+        message(setting(USER | TIME).output()),
+        format!(
+            "{refused}/proc/self/timens_offsets is root's while the caller's memory is closed, as after a change of ids: \
+             open it by prctl(2), PR_SET_DUMPABLE, or run as root"
+        )
+    );
+    set_dumpable(1);
+    assert!(stdout_of(&mut setting(USER | TIME)).contains("86400"));
+    linux_namespaces::setns_process(holder.pidfd(), USER).expect("it is ours");
+    assert!(stdout_of(&mut setting(TIME)).contains("86400"));
+    common::processes::end(holder);
+}
+
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 /// As root without CAP_SYS_TIME.

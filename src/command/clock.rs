@@ -171,7 +171,9 @@ impl Command {
     ///
     /// # Errors
     /// At spawn: [`Step::Validate`](crate::Step::Validate) for an offset by which the clock would be below zero, or above 4,611,686,018 seconds; the
-    /// message says the bounds. [`Step::ClockOffset`](crate::Step::ClockOffset): the kernel refuses it.
+    /// message says the bounds. [`Step::ClockOffset`](crate::Step::ClockOffset): ERANGE for such an offset that only the kernel can tell, as
+    /// where the caller is in a time namespace itself; EPERM without the capability; EACCES for a caller other than root that is not dumpable
+    /// (`PR_SET_DUMPABLE` of prctl(2)), or enters a user namespace in that spawn; ENOENT without `/proc`.
     ///
     /// # Requires
     /// Linux 5.6 and CAP_SYS_TIME over the time namespace: root, or `USER` created with it; and `/proc`.
@@ -187,7 +189,7 @@ impl Command {
     /// ```
     ///
     /// # References
-    /// time_namespaces(7)
+    /// time_namespaces(7), prctl(2)
     pub fn monotonic_offset(&mut self, offset: TimeOffset) -> &mut Self {
         self.clocks.monotonic = Some(offset);
         self

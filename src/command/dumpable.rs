@@ -3,7 +3,7 @@
 //! The kernel clears it when such a child changes its ids. And this crate clears it before such a child comes where others have
 //! power over it that they have not over the caller: in a user namespace, new or entered; lest they reach the
 //! caller's memory through it. It has to be put back afterwards. While it is clear an ordinary user's id maps cannot be
-//! written, for the files below `/proc/<pid>` are then root's. So the two do not happen at the same time: spawns of the
+//! written, nor the clocks be set, for the files below `/proc/<pid>` are then root's. So the two do not happen at the same time: spawns of the
 //! one sort wait for those of the other that came before them.
 //!
 //! Another thread may change the ids of the process meanwhile, for which the kernel clears the flag, too. Each thread then has other ids than
@@ -27,6 +27,8 @@ enum Sort {
     Mapping,
     /// Has it cleared, and put back in the end.
     Clearing,
+    /// Needs it as it is, and then has it cleared: one at a time, and none of the others beside it.
+    Both,
 }
 
 struct State {
@@ -106,7 +108,7 @@ fn state() -> MutexGuard<'static, State> {
 }
 
 impl Dumpable {
-    /// For a spawn that writes id maps.
+    /// For a spawn that writes id maps, or sets clocks.
     pub(crate) fn mapping() -> Self {
         Self::mapping_by(own())
     }
@@ -121,7 +123,12 @@ impl Dumpable {
         Self::queue(Sort::Clearing, own(), Some(Ids::now()))
     }
 
-    /// The same, and it is cleared at once.
+    /// For one that sets clocks, and in which the flag will be cleared after that.
+    pub(crate) fn both() -> Self {
+        Self::queue(Sort::Both, own(), Some(Ids::now()))
+    }
+
+    /// The same as [`clearing`](Self::clearing), and it is cleared at once.
     pub(crate) fn cleared() -> Self {
         Self::cleared_by(own(), sys::process::effective_ids())
     }
@@ -158,12 +165,12 @@ impl Dumpable {
                 .queue
                 .iter()
                 .take_while(|(earlier, _)| *earlier != ticket)
-                .any(|(_, other)| *other != sort)
+                .any(|(_, other)| *other != sort || sort == Sort::Both)
         };
         while others_first(&state) {
             state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if sort == Sort::Clearing {
+        if sort != Sort::Mapping {
             if state.clearing + state.held == 0 {
                 state.before = sys::prctl::dumpable();
             }
@@ -267,6 +274,11 @@ impl Drop for Held {
 pub(super) fn is_closed() -> bool {
     let state = state();
     state.process == self::own() && state.held > 0
+}
+
+/// Whether a copy of the memory is born with it clear, while no other spawn is at work on it.
+pub(super) fn closes_copies() -> bool {
+    is_closed() || settled() != Some(1)
 }
 
 impl State {

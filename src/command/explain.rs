@@ -9,8 +9,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use super::cgroup;
 use super::plan::Materials;
+use super::{cgroup, dumpable};
 use crate::diagnose::Id;
 use crate::error::{At as _, Cause, Error, Step};
 use crate::sys::child::Op;
@@ -211,6 +211,14 @@ impl Materials<'_> {
             ),
             Some(libc::EPERM) => error.caused_by(Cause::MissingCapability).because(
                 "it takes CAP_SYS_TIME over the new time namespace: run as root, or add `Namespaces::USER`",
+            ),
+            Some(libc::EACCES) if self.joins.kinds.contains(Namespaces::USER) => error.because(
+                "/proc/self/timens_offsets is root's while the memory, which the caller and the child share, is closed to the user namespace \
+                 that is entered: spawn it from a process that is in there already, or as root",
+            ),
+            Some(libc::EACCES) if dumpable::settled() != Some(1) => error.because(
+                "/proc/self/timens_offsets is root's while the caller's memory is closed, as after a change of ids: \
+                 open it by prctl(2), PR_SET_DUMPABLE, or run as root",
             ),
             _ => error,
         }

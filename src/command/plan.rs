@@ -262,7 +262,7 @@ impl<'a> Materials<'a> {
         if let Some(caller) = watched {
             let wait = Op::AwaitMaps { caller };
             // A copy has a flag of its own, and its files are root's while that is clear, as the caller's may be of old.
-            let closed_copy = program_in_copy && dumpable::settled() != Some(1);
+            let closed_copy = program_in_copy && dumpable::closes_copies();
             match exposed || closed_copy {
                 true => ops.extend([Op::Dumpable(true), wait, Op::Dumpable(false)]),
                 false => ops.push(wait),
@@ -284,7 +284,7 @@ impl<'a> Materials<'a> {
             (false, _, false) => Closing::OthersAtExec,
         };
         // As with maps: the file is root's while that flag is clear.
-        let closed_copy = clocks_in_copy && dumpable::settled() != Some(1);
+        let closed_copy = clocks_in_copy && dumpable::closes_copies();
         ops.extend(closed_copy.then_some(Op::Dumpable(true)));
         ops.extend(self.set_clocks(None, clocks_in_copy));
         ops.extend(closed_copy.then_some(Op::Dumpable(false)));

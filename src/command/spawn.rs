@@ -218,8 +218,12 @@ pub(super) fn carry_out<'a, S: Start>(
         next_child_is_no_first_process(materials.command.get_namespaces())?;
     }
     let maps = materials.prepared.maps.as_ref();
+    // The child sets them by itself, and nobody is told when; in an entered user namespace the flag is clear in any case.
+    let clocks = materials.prepared.clocks.is_some() && user.is_none();
     let mut flag = match maps {
         _ if closed => Some(Dumpable::cleared()),
+        _ if clocks && clears_dumpable => Some(Dumpable::both()),
+        None if clocks => Some(Dumpable::mapping()),
         // A child with maps inside an entered user namespace has a copy of the memory, and a flag of its own.
         Some(_) if user.is_none() => Some(Dumpable::mapping()),
         None if clears_dumpable => Some(Dumpable::clearing()),
@@ -231,7 +235,7 @@ pub(super) fn carry_out<'a, S: Start>(
             Some(flag) => maps.write(child, pid, flag)?,
             None => maps.write_from_inside(child, pid, materials)?,
         }
-        if closed {
+        if closed || clocks {
             return Ok(());
         }
         flag = None;
