@@ -105,6 +105,12 @@ fn without_namespace() -> Vec<Refusal> {
         refusal(&user, |command| {
             command.map_root_user().namespaces(others);
         }),
+        refusal(&["ids are left unmapped", "Namespaces::USER"], |command| {
+            command.leave_unmapped();
+        }),
+        refusal(&["ids are left unmapped", "Namespaces::USER"], |command| {
+            command.map_root_user().leave_unmapped();
+        }),
         refusal(&user, |command| {
             command.uid_map([range(0, 0, 1)]);
         }),
@@ -465,13 +471,13 @@ fn the_caller_is_as_before() {
 fn what_is_off_is_not_refused() {
     let mut command = sh("echo ran");
     command.loopback(false).mount_proc(false).propagation(Propagation::Unchanged);
-    assert_eq!(stdout_of(command.leave_unmapped()), "ran");
+    assert_eq!(stdout_of(&mut command), "ran");
     // The last call counts.
     let mut command = sh("echo ran");
-    command.loopback(true).mount_proc(true).propagation(Propagation::Private).map_root_user();
+    command.loopback(true).mount_proc(true).propagation(Propagation::Private);
     command.spawn().expect_err("refused");
     command.loopback(false).mount_proc(false).propagation(Propagation::Unchanged);
-    assert_eq!(stdout_of(command.leave_unmapped()), "ran");
+    assert_eq!(stdout_of(&mut command), "ran");
 }
 
 fn limits_themselves_are_not_refused() {

@@ -113,7 +113,10 @@ impl Command {
         self
     }
 
-    /// Maps nothing: every id shows as overflow (65534) inside.
+    /// Maps nothing: every id shows as overflow (65534) inside. Needs `USER`, created.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`] without `USER`, created: the program would have the ids that it is to be without.
     ///
     /// # References
     /// user_namespaces(7)
@@ -202,9 +205,12 @@ impl Settings {
 
     /// What needs a user namespace that is created, in words: the ids of one that exists are mapped already.
     pub(super) fn needs_user(&self) -> Option<&'static str> {
-        let maps = self.policy.is_some_and(|policy| policy != Policy::Unmapped);
+        let unmapped = self.policy == Some(Policy::Unmapped);
+        let maps = self.policy.is_some() && !unmapped;
         match self.setgroups {
             _ if maps || self.uid.is_some() || self.gid.is_some() => Some("ids are mapped"),
+            // Or the program would have all the ids that it is meant to be without.
+            _ if unmapped => Some("ids are left unmapped"),
             Some(true) => Some("setgroups(2) is allowed"),
             Some(false) => Some("setgroups(2) is denied"),
             None => None,
