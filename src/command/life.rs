@@ -195,7 +195,7 @@ impl<'a> Materials<'a> {
     pub(super) fn kept(&self) -> Vec<RawFd> {
         let watches = self.channel.is_some() || self.command.life.parent_death_signal != 0;
         let channel = self.channel.map(|(read, _)| read);
-        self.caller.filter(|_| watches).into_iter().chain(channel).collect()
+        self.caller().filter(|_| watches).into_iter().chain(channel).collect()
     }
 
     /// Whether others than those who could look into the caller could look into the child.
@@ -227,7 +227,7 @@ impl<'a> Materials<'a> {
     pub(super) fn parent_death(&self, ops: &mut Vec<Op<'a>>) {
         let signal = self.command.life.parent_death_signal;
         if signal != 0 {
-            ops.push(Op::ParentDeathSignal { signal, caller: self.caller.unwrap_or(-1) });
+            ops.push(Op::ParentDeathSignal { signal, caller: self.caller().unwrap_or(-1) });
         }
     }
 }

@@ -112,8 +112,7 @@ impl Supplies {
             joins: &self.joins,
             streams: &self.streams,
             numbers: &self.numbers,
-            caller: self.caller.get().and_then(Option::as_ref).map(AsRawFd::as_raw_fd),
-            opened: &self.caller,
+            caller: &self.caller,
             ignored: Signals::ALL,
             capabilities: OnceLock::new(),
             cgroup: self.cgroup.as_ref(),
@@ -130,8 +129,7 @@ pub(super) struct Materials<'a> {
     pub(super) joins: &'a Joins,
     streams: &'a Streams,
     pub(super) numbers: &'a [RawFd],
-    pub(super) caller: Option<RawFd>,
-    opened: &'a OnceLock<Option<OwnedFd>>,
+    caller: &'a OnceLock<Option<OwnedFd>>,
     /// The signals that the caller may ignore.
     pub(super) ignored: Signals,
     /// The caller's, once they were asked for.
@@ -317,7 +315,7 @@ impl<'a> Materials<'a> {
         if opens && dumpable::settled() == Some(1) {
             ops.push(Op::Dumpable(true));
         }
-        let caller = self.caller.unwrap_or(-1);
+        let caller = self.caller().unwrap_or(-1);
         let mut tail = None;
         match &mut code.function {
             Some(function) => {
@@ -357,13 +355,18 @@ impl<'a> Materials<'a> {
         *self.capabilities.get_or_init(sys::capabilities)
     }
 
+    /// The pidfd of the calling process, where one was opened.
+    pub(super) fn caller(&self) -> Option<RawFd> {
+        self.caller.get().and_then(Option::as_ref).map(AsRawFd::as_raw_fd)
+    }
+
     /// By what a child that waits for its maps finds that the caller is gone: by the thread's word, unless it has a copy of that.
     pub(super) fn awaited(&self, in_copy: bool) -> Watched {
         match ThreadWord::own(dumpable::own()) {
             Some(word) if !in_copy => Watched::Thread(word),
             _ => {
-                let opened = self.opened.get_or_init(|| sys::pidfd::open(process::id()).ok());
-                Watched::Process(opened.as_ref().map_or(-1, AsRawFd::as_raw_fd))
+                self.caller.get_or_init(|| sys::pidfd::open(process::id()).ok());
+                Watched::Process(self.caller().unwrap_or(-1))
             }
         }
     }
@@ -461,7 +464,7 @@ impl<'a> Materials<'a> {
                     .chain(self.streams.ours())
                     .chain(given)
                     .chain(self.joins.fds())
-                    .chain(self.opened.get().and_then(Option::as_ref).map(AsRawFd::as_raw_fd))
+                    .chain(self.caller())
                     .chain(self.cgroup.iter().flat_map(|it| [it.directory, it.processes()]));
                 let kept = self.kept();
                 let unwanted =
