@@ -345,8 +345,9 @@ fn closed() {
         command.monotonic_offset(TimeOffset::from_secs(DAY));
         command
     };
-    let message = |result: linux_namespaces::Result<Output>| {
+    let message = |result: linux_namespaces::Result<Output>, cause| {
         let error = result.expect_err("the file is root's");
+        assert_eq!(error.cause(), cause, "{error}");
         assert_eq!(
             (error.step(), error.raw_os_error()),
             (&Step::ClockOffset, Some(libc::EACCES)),
@@ -358,7 +359,7 @@ fn closed() {
     let holder = common::processes::holder(USER);
     let mut entering = setting(TIME);
     assert_eq!(
-        message(entering.enter_process(holder.pidfd(), USER).output()),
+        message(entering.enter_process(holder.pidfd(), USER).output(), None),
         format!(
             "{refused}/proc/self/timens_offsets is root's while the memory, which the caller and the child share, is closed to the \
              user namespace that is entered: spawn it from a process that is in there already, or as root"
@@ -370,7 +371,7 @@ fn closed() {
     };
     set_dumpable(0);
     assert_eq!(
-        message(setting(USER | TIME).output()),
+        message(setting(USER | TIME).output(), Some(&Cause::NotDumpable)),
         format!(
             "{refused}/proc/self/timens_offsets is root's while the caller's memory is closed, as after a change of ids: \
              open it by prctl(2), PR_SET_DUMPABLE, or run as root"

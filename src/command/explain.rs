@@ -216,7 +216,7 @@ impl Materials<'_> {
                 "/proc/self/timens_offsets is root's while the memory, which the caller and the child share, is closed to the user namespace \
                  that is entered: spawn it from a process that is in there already, or as root",
             ),
-            Some(libc::EACCES) if dumpable::settled() != Some(1) => error.because(
+            Some(libc::EACCES) if dumpable::settled() != Some(1) => error.caused_by(Cause::NotDumpable).because(
                 "/proc/self/timens_offsets is root's while the caller's memory is closed, as after a change of ids: \
                  open it by prctl(2), PR_SET_DUMPABLE, or run as root",
             ),
