@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::error::{At as _, Error, Result, Step};
+use crate::process::NOT_TO_BE_LOOKED_INTO;
 use crate::{NamespaceKind, PidFd, sys, text};
 
 /// Kind, device and inode of a namespace: what `/proc/<pid>/ns/*` shows. `Display` is `pid:[4026531836]`.
@@ -105,7 +106,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Step::Inspect`] with the id: ENOENT when there is no such process or kind; EACCES without the right to look
-    /// into it, which takes the same user or CAP_SYS_PTRACE.
+    /// into it, which [`ProcessNamespaces::of`](crate::ProcessNamespaces::of) tells.
     ///
     /// # References
     /// namespaces(7), proc_pid_ns(5)
@@ -119,7 +120,13 @@ impl Namespace {
         operand: impl FnOnce() -> String,
     ) -> Result<Self> {
         let path = format!("/proc/{process}/ns/{kind}");
-        let file = File::open(path).at(|| Step::Inspect).map_err(|error| error.on(operand()))?;
+        let file = File::open(path).at(|| Step::Inspect).map_err(|error| {
+            let error = error.on(operand());
+            match error.raw_os_error() {
+                Some(libc::EACCES) => error.because(NOT_TO_BE_LOOKED_INTO),
+                _ => error,
+            }
+        })?;
         Ok(Self::known(file.into(), kind))
     }
 

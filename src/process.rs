@@ -13,6 +13,10 @@ use crate::error::{At as _, Error, Result, Step};
 use crate::inventory::link;
 use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, sys};
 
+/// ptrace(2), "Ptrace access mode checking", in short.
+pub(crate) const NOT_TO_BE_LOOKED_INTO: &str = "the caller may not look into that process: be its user and have all the \
+     capabilities that it has, while it is dumpable (which it is not after a change of its ids), or have CAP_SYS_PTRACE";
+
 /// A pidfd: it means one process, whatever becomes of its number. pidfd_open(2).
 ///
 /// It is close-on-exec, and can be read as "ended" by poll(2) and epoll(7).
@@ -93,7 +97,7 @@ impl PidFd {
     ///
     /// # Errors
     /// [`Step::Inspect`] with the process: ESRCH when it is gone; EACCES or EPERM without the right to look into it, which
-    /// takes the same user or CAP_SYS_PTRACE.
+    /// [`ProcessNamespaces::of`] tells.
     ///
     /// # References
     /// pidfd_open(2), namespaces(7), proc_pid_ns(5)
@@ -238,17 +242,16 @@ impl ProcessNamespaces {
     ///
     /// # Errors
     /// [`Step::Inspect`] with the id, when nothing could be read: ENOENT, no such process; EACCES, the caller may not look
-    /// into it, which takes the same user or CAP_SYS_PTRACE.
+    /// into it. That takes CAP_SYS_PTRACE; or to be its user, with all the capabilities that it has, while it is dumpable (`PR_SET_DUMPABLE`), which
+    /// it is not after a change of its ids.
     ///
     /// # References
-    /// namespaces(7), proc_pid_ns(5)
+    /// namespaces(7), proc_pid_ns(5), "Ptrace access mode checking" in ptrace(2)
     pub fn of(pid: u32) -> Result<Self> {
         Self::read(&format!("/proc/{pid}")).at(|| Step::Inspect).map_err(|error| {
             let error = error.on(format!("process {pid}"));
             match error.raw_os_error() {
-                Some(libc::EACCES) => error.because(
-                    "the caller may not look into it: be the same user, or have CAP_SYS_PTRACE",
-                ),
+                Some(libc::EACCES) => error.because(NOT_TO_BE_LOOKED_INTO),
                 Some(libc::ENOENT | libc::ESRCH) => {
                     error.because("there is no such process, as /proc numbers them")
                 }

@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use crate::error::{Cause, Error, Result, Step};
+use crate::process::NOT_TO_BE_LOOKED_INTO;
 use crate::sys::child::Op;
 use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, PidFd, ProcessNamespaces};
 
@@ -229,9 +230,6 @@ fn ended(kinds: Namespaces) -> Error {
         .errno(libc::ESRCH)
         .because("that process has ended")
 }
-
-const NOT_TO_BE_LOOKED_INTO: &str =
-    "the caller may not look into that process: be the same user, or have CAP_SYS_PTRACE";
 
 /// Those of the kinds in which a child of the caller would be elsewhere than the process. What cannot be compared is entered;
 /// a kind that neither shows is none of this kernel's.

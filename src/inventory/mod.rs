@@ -72,7 +72,7 @@ impl Inventory {
     /// threads for the time it takes. Of the descriptors that the caller may still open, all scans at a time keep half open at
     /// most; to each other they are this process's, as all others. Where that is too few, a scan looks twice.
     ///
-    /// Everything takes the right to look into a process: to be the same user, or CAP_SYS_PTRACE. Root sees almost all.
+    /// Everything takes the right to look into a process: that of its user, or CAP_SYS_PTRACE (see [`ProcessNamespaces::of`](crate::ProcessNamespaces::of)). Root sees almost all.
     ///
     /// # Errors
     /// [`Step::Open`](crate::Step::Open) of `/proc`: ENOENT where no proc is mounted there. [`Step::Inspect`](crate::Step::Inspect): EMFILE or ENFILE, too
