@@ -18,11 +18,12 @@ use crate::{
 ///
 /// # Errors
 /// [`Step::Enter`]: EPERM without CAP_SYS_ADMIN over the namespace and in the caller's own user namespace; EINVAL for
-/// a user namespace that the caller is in already, and, in a process with several threads, for user and mount
-/// namespaces; EUSERS for a time namespace there. The message names the namespace.
+/// a user namespace that the caller is in already, for a pid namespace that is neither the caller's nor inside that, and, in a process with
+/// several threads, for user and mount namespaces; EUSERS for a time namespace there. The message names the namespace.
 ///
 /// # Requires
-/// CAP_SYS_ADMIN over the namespace; CAP_SYS_CHROOT too for a mount namespace.
+/// CAP_SYS_ADMIN over the namespace, which is in the user namespace that owns it, and in the caller's own; for a user namespace only in that one.
+/// CAP_SYS_CHROOT too, in the caller's own, for a mount namespace.
 ///
 /// # Examples
 /// ```

@@ -36,6 +36,7 @@ fn main() {
             ("enter_in_a_thread", enter_in_a_thread),
             ("enter_without_the_right", enter_without_the_right),
             ("enter_the_own_user_namespace", enter_the_own_user_namespace),
+            ("enter_the_pid_namespace_around", enter_the_pid_namespace_around),
             ("enter_beside_a_thread", enter_beside_a_thread),
             ("enter_after_a_join", enter_after_a_join),
             ("enter_after_a_spawn", enter_after_a_spawn),
@@ -93,6 +94,9 @@ fn main() {
             }),
             test("the_own_user_namespace_cannot_be_entered", || {
                 in_own_process("enter_the_own_user_namespace");
+            }),
+            test_with("no_way_back_from_a_pid_namespace", privileged, || {
+                in_own_process("enter_the_pid_namespace_around");
             }),
             test_with("what_cannot_be_entered_beside_a_thread", privileged, || {
                 in_own_process("enter_beside_a_thread");
@@ -583,6 +587,41 @@ fn enter_the_own_user_namespace() {
     assert!(error.hint().is_some_and(|hint| hint.contains("already")), "{error}");
     assert_eq!(error.cause(), None, "there is one thread: {error}");
     assert_eq!(Place::here(), before);
+}
+
+/// In a pid namespace, with the right to the one around it, in which this is not called for the first time.
+fn enter_the_pid_namespace_around() {
+    let depth = std::env::var("LINUX_NAMESPACES_NESTED").map_or(0, |text| text.len());
+    if depth < 2 {
+        let around = Namespace::current(NamespaceKind::Pid).expect("its own");
+        let mut command = Command::new(std::env::current_exe().expect("the path of this test"));
+        command.env("LINUX_NAMESPACES_CASE", "enter_the_pid_namespace_around");
+        command.env("LINUX_NAMESPACES_NESTED", "x".repeat(depth + 1)).fd(9, around);
+        match depth {
+            0 if !is_root() => {
+                command.namespaces(Namespaces::USER | Namespaces::PID).map_root_user()
+            }
+            _ => command.namespaces(Namespaces::PID),
+        };
+        assert!(command.status().expect("it runs").success());
+        return;
+    }
+    // SAFETY: it was passed for this, and is used by nobody else.
+    let around = unsafe { std::os::fd::OwnedFd::from_raw_fd(9) };
+    let around = Namespace::try_from(around).expect("a namespace");
+    let mut command = sh(":");
+    command.enter(&around);
+    for result in [setns(&around), command.spawn().map(drop)] {
+        let error = result.expect_err("there is no way out");
+        let id = around.id().expect("its id");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "enter the pid namespace {id}: Invalid argument (os error 22): a process can enter its own pid namespace and those inside \
+                 that, and no other"
+            )
+        );
+    }
 }
 
 fn enter_beside_a_thread() {

@@ -186,6 +186,7 @@ pub(super) fn entering(
         libc::EINVAL if set.contains(Namespaces::USER) => {
             Some(Reason::unnamed(hints::ALREADY_IN_USER))
         }
+        libc::EINVAL if set.contains(Namespaces::PID) => Some(Reason::unnamed(hints::PID_OUTSIDE)),
         libc::ESRCH => Some(Reason::unnamed(hints::ENDED)),
         libc::ENOSYS => Some(seccomp_or_kernel(facts)),
         _ => None,

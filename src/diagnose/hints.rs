@@ -28,6 +28,9 @@ pub(super) const ENTERING_MOUNTS: &str = "a mount namespace takes CAP_SYS_CHROOT
 pub(super) const ALREADY_IN_USER: &str =
     "a process cannot enter the user namespace that it is in already";
 
+pub(super) const PID_OUTSIDE: &str =
+    "a process can enter its own pid namespace and those inside that, and no other";
+
 pub(super) const ENDED: &str = "that process has ended";
 
 pub(super) const MAPPING_ROOT: &str = "mapping user 0 of the namespace around takes CAP_SETFCAP (since Linux 5.12), which this process has given up: \
