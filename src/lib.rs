@@ -12,9 +12,11 @@
 //! | --- | --- |
 //! | name kinds | [`Namespaces`] (a set), [`flags`], [`NamespaceKind`] |
 //! | run a program, or a function, in new or existing namespaces | [`Command`], [`Child`], [`Stdio`] |
+//! | say who one is in a new user namespace | [`Command::map_root_user`] and its kin, [`IdRange`] |
 //! | give it files and clocks of its own | [`Mount`], [`Propagation`], [`TimeOffset`] |
 //! | say what a program may do | [`Capabilities`] |
 //! | give a [`std::process::Command`], or tokio's, namespaces | [`CommandExt`] |
+//! | await a program | the module `tokio`, of the feature of that name |
 //! | set a program up, and run it later | [`Command::spawn_suspended`], [`Suspended`] |
 //! | have it end with the caller, or behind a process 1 that reaps | [`Command::parent_death_signal`], [`Command::kill_on_drop`], [`Command::init`] |
 //! | look | [`ProcessNamespaces`], [`NamespaceId`], [`Namespace`] (a handle), [`PidFd`] |
@@ -39,9 +41,9 @@
 //! as by [`Child::kill`], always works. [`Command::init`] puts a small one in front of the program, which does all that.
 //!
 //! # What happens in the child, in this order
-//! 1. enter existing namespaces, create new ones, wait for the id maps;
-//! 2. cgroup; clock offsets; session or process group; host and domain name; loopback interface;
-//! 3. propagation of mounts; mounts; root; `/proc`;
+//! 1. enter existing namespaces; be born in new ones, and in the cgroup; wait for the id maps;
+//! 2. clock offsets; session or process group; host and domain name; loopback interface;
+//! 3. propagation of mounts; mounts, the root among them, and last `/proc`;
 //! 4. descriptors; working directory;
 //! 5. groups, group id, user id, capabilities, no_new_privs, parent-death signal;
 //! 6. signal dispositions and mask; `pre_exec` hooks; exec.
@@ -65,6 +67,7 @@
 //! | close_range(2) | 5.9 | the descriptors in `/proc/self/fd` are closed one by one |
 //! | mount_setattr(2) | 5.12 | a remount with the flags there are; a whole tree cannot be made read-only |
 //! | `PIDFD_GET_*_NAMESPACE` | 6.11 | `/proc/<pid>/ns` |
+//! | listmount(2), statmount(2) of any mount namespace | 6.11 | [`Inventory`] reads the mounts that a process in it sees; [`Inventory::unknown_mounts`] counts where that is not all |
 //! | `NS_GET_PID_IN_PIDNS` and its kin | 6.11 | `NSpid` in `/proc/<pid>/status` |
 //! | `PIDFD_GET_INFO` | 6.13 | `/proc/self/fdinfo` |
 //! | the exit status of a pidfd | 6.15 | no status for a child that somebody else has waited for |
