@@ -17,7 +17,7 @@ use crate::{Namespaces, sys, threads};
 /// # Errors
 /// * [`Step::Validate`]: bits that are none of the eight kinds; no call is made.
 /// * [`Step::Unshare`]: EPERM without CAP_SYS_ADMIN and without `USER` in the set, or when user namespaces are
-///   restricted; EINVAL for `USER` in a process with several threads, and for a kind that the kernel lacks;
+///   restricted; EINVAL for `USER` in a process with several threads, for a second `PID`, and for a kind that the kernel lacks;
 ///   ENOSPC at a limit. [`Error::cause`](crate::Error::cause) tells them apart.
 ///
 /// # Requires

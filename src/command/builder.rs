@@ -39,7 +39,7 @@ use crate::{Namespace, Namespaces, PidFd};
 /// * `spawn` and `status` inherit the three standard streams; `output` reads from nothing and captures the others.
 ///
 /// # In the child, in this order
-/// enter, create, id maps, cgroup, clock offsets, session or process group, host and domain name, loopback, propagation, mounts, root, `/proc`,
+/// enter, create (with the cgroup), id maps, clock offsets, session or process group, host and domain name, loopback, propagation, mounts with the root, `/proc`,
 /// descriptors, working directory, groups, group and user id, capabilities, no_new_privs, parent-death signal, signals, `pre_exec` hooks, exec. So paths mean what
 /// they mean inside, and names in `PATH` are looked for there.
 ///

@@ -114,7 +114,7 @@ impl Child {
         self.handle.wait()
     }
 
-    /// Its status, if it has ended. `None`: it runs on.
+    /// Its status, if it has ended. `None`: it runs on, as far as its parent is told: see [`wait_timeout`](Self::wait_timeout).
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -125,7 +125,8 @@ impl Child {
         self.handle.try_wait()
     }
 
-    /// Closes its standard input and waits for its end, but no longer than `timeout`. `None`: it runs on.
+    /// Closes its standard input and waits for its end, but no longer than `timeout`. `None`: it runs on, or a debugger that traces it has
+    /// not taken note of its end yet.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).

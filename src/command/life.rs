@@ -53,7 +53,7 @@ impl Command {
     /// a second thread beside it, is a child of the calling thread itself, and gets the signal at the end of that one.
     ///
     /// # Errors
-    /// At spawn: [`Step::ParentDeathSignal`], EAGAIN at the limit of threads; EINVAL when the caller has unshared its pid namespace,
+    /// At spawn: [`Step::Validate`] for a number other than 0 and 1 to 64; [`Step::ParentDeathSignal`], EAGAIN at the limit of threads; EINVAL when the caller has unshared its pid namespace,
     /// after which it can start no thread. [`exec`](Self::exec) refuses it: the parent of the caller is not the caller.
     ///
     /// # References
@@ -89,6 +89,9 @@ impl Command {
     ///
     /// Process 1 is a copy of the caller that gives up its descriptors, and its memory but for code and constants. Making the copy costs what
     /// fork(2) does, which grows with the caller's memory; keeping it costs next to nothing.
+    ///
+    /// # Errors
+    /// At spawn: [`Step::Validate`] without `PID`, created; [`Step::Clone`] when there is no room for a further process.
     ///
     /// # References
     /// pid_namespaces(7)
