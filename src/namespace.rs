@@ -120,13 +120,8 @@ impl Namespace {
         operand: impl FnOnce() -> String,
     ) -> Result<Self> {
         let path = format!("/proc/{process}/ns/{kind}");
-        let file = File::open(path).at(|| Step::Inspect).map_err(|error| {
-            let error = error.on(operand());
-            match error.raw_os_error() {
-                Some(libc::EACCES) => error.because(NOT_TO_BE_LOOKED_INTO),
-                _ => error,
-            }
-        })?;
+        let file = File::open(path).at(|| Step::Inspect);
+        let file = file.map_err(|error| closed_process(error.on(operand()), true))?;
         Ok(Self::known(file.into(), kind))
     }
 
@@ -134,7 +129,7 @@ impl Namespace {
     /// `ip netns add` or `unshare --net=FILE`.
     ///
     /// # Errors
-    /// [`Step::Open`] with the path: what open(2) answers; or `InvalidInput` for what is not a namespace file.
+    /// [`Step::Open`] with the path: what open(2) answers, EACCES for a process that the caller may not look into; or `InvalidInput` for what is not a namespace file.
     /// No kind of file is waited for or changed by the attempt.
     ///
     /// # References
@@ -144,7 +139,8 @@ impl Namespace {
         let step = || Step::Open(path.to_path_buf());
         // Neither a FIFO nor a terminal may do anything to a caller who has the wrong path.
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        let file = File::options().read(true).custom_flags(flags).open(path).at(step)?;
+        let file = File::options().read(true).custom_flags(flags).open(path).at(step);
+        let file = file.map_err(|error| closed_process(error, path.starts_with("/proc")))?;
         Self::checked(file.into(), step)
     }
 
@@ -377,6 +373,14 @@ fn proc_is_own() -> bool {
 /// Whether the kernel does not know this ioctl of a namespace file.
 fn lacks_request(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::ENOSYS))
+}
+
+/// The error of opening a file, which is one of a process.
+fn closed_process(error: Error, of_a_process: bool) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EACCES) if of_a_process => error.because(NOT_TO_BE_LOOKED_INTO),
+        _ => error,
+    }
 }
 
 /// The line `NSpid` of a `/proc/<pid>/status`.

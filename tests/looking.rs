@@ -570,6 +570,12 @@ fn refuses_to_show(pid: u32) {
         for result in [Namespace::of(pid, kind), pidfd.namespace(kind)] {
             assert_eq!(denied(result.expect_err("may not be looked into")).hint(), Some(why));
         }
+        let path = format!("/proc/{pid}/ns/{kind}");
+        let error = Namespace::open(&path).expect_err("may not be looked into");
+        assert_eq!(
+            error.to_string(),
+            format!("open {path}: Permission denied (os error 13): {why}")
+        );
     }
 }
 
