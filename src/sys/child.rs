@@ -25,7 +25,9 @@ use super::probe::Probe;
 use super::shared::{Shared, state};
 use super::signal::Signals;
 use super::syscall::{Errno, syscall};
-use super::{close_range, futex, open_namespace, parent_death, prctl, suspend};
+use super::{
+    close_range, futex, getcwd, ids, netdevice, open_namespace, parent_death, prctl, setns, suspend,
+};
 use crate::NamespaceKind;
 
 /// A hook of the user's, for a copy of the process. An error is an errno.
@@ -281,7 +283,7 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
         Op::Enter { fd, kind } => {
             done(call(libc::SYS_setns, [*fd as usize, *kind as usize, 0, 0, 0, 0]))
         }
-        Op::EnterProcess { fd, set } => enter_process(*fd, *set),
+        Op::EnterProcess { fd, set } => setns::enter_process(*fd, *set),
         Op::Dumpable(dumpable) => {
             prctl::prctl(libc::PR_SET_DUMPABLE, usize::from(*dumpable)).map(drop)
         }
@@ -322,7 +324,7 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
             libc::SYS_setdomainname,
             [name.as_ptr().expose_provenance(), name.len(), 0, 0, 0, 0],
         )),
-        Op::Loopback => loopback(),
+        Op::Loopback => netdevice::loopback(),
         Op::Propagation(flags) => mount(None, c"/", None, *flags, None),
         Op::Mount { source, target, fstype, flags } => {
             mount(Some(source), target, Some(fstype), *flags, None)
@@ -338,16 +340,16 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
             done(call(libc::SYS_close, [*saved as usize, 0, 0, 0, 0, 0]))
         }
         Op::Close { first, last, at_exec } => close_range::close_range(*first, *last, *at_exec),
-        Op::DirectoryIsInside => directory_is_inside(),
+        Op::DirectoryIsInside => getcwd::directory_is_inside(),
         Op::Chdir(path) => {
             done(call(libc::SYS_chdir, [path.as_ptr().expose_provenance(), 0, 0, 0, 0, 0]))
         }
-        Op::Groups(groups) => setgroups(groups),
+        Op::Groups(groups) => ids::setgroups(groups),
         Op::DropGroups { may_be_denied } => {
             if call(ids::GETUID, [0; 6])? != 0 {
                 return Ok(());
             }
-            match setgroups(&[]) {
+            match ids::setgroups(&[]) {
                 Err(Errno(libc::EPERM)) if *may_be_denied => Ok(()),
                 result => result,
             }
@@ -390,51 +392,6 @@ fn run(op: &mut Op<'_>, shared: &Shared, saved: &mut RawFd) -> Result<(), Errno>
     }
 }
 
-/// System calls for ids of 32 bits; the older architectures have them under other names.
-pub(super) mod ids {
-    #[cfg(any(
-        target_arch = "x86",
-        target_arch = "arm",
-        target_arch = "m68k",
-        target_arch = "sparc"
-    ))]
-    mod numbers {
-        pub(in crate::sys) const GETUID: libc::c_long = libc::SYS_getuid32;
-        pub(in crate::sys) const GETEUID: libc::c_long = libc::SYS_geteuid32;
-        pub(in crate::sys) const GETEGID: libc::c_long = libc::SYS_getegid32;
-        pub(in crate::sys) const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
-        pub(in crate::sys) const SETRESGID: libc::c_long = libc::SYS_setresgid32;
-        pub(in crate::sys) const SETRESUID: libc::c_long = libc::SYS_setresuid32;
-    }
-    #[cfg(not(any(
-        target_arch = "x86",
-        target_arch = "arm",
-        target_arch = "m68k",
-        target_arch = "sparc"
-    )))]
-    mod numbers {
-        pub(in crate::sys) const GETUID: libc::c_long = libc::SYS_getuid;
-        pub(in crate::sys) const GETEUID: libc::c_long = libc::SYS_geteuid;
-        pub(in crate::sys) const GETEGID: libc::c_long = libc::SYS_getegid;
-        pub(in crate::sys) const SETGROUPS: libc::c_long = libc::SYS_setgroups;
-        pub(in crate::sys) const SETRESGID: libc::c_long = libc::SYS_setresgid;
-        pub(in crate::sys) const SETRESUID: libc::c_long = libc::SYS_setresuid;
-    }
-    pub(in crate::sys) use numbers::*;
-}
-
-fn setgroups(groups: &[u32]) -> Result<(), Errno> {
-    done(call(ids::SETGROUPS, [groups.len(), groups.as_ptr().expose_provenance(), 0, 0, 0, 0]))
-}
-
-/// A link to a descriptor of the caller's, planted inside, leads out. The kernel says so of a directory that cannot be reached
-/// from the root.
-fn directory_is_inside() -> Result<(), Errno> {
-    let mut path = [0u8; libc::PATH_MAX as usize];
-    call(libc::SYS_getcwd, [path.as_mut_ptr().expose_provenance(), path.len(), 0, 0, 0, 0])?;
-    if path[0] == b'/' { Ok(()) } else { Err(Errno(libc::EXDEV)) }
-}
-
 fn dup(from: RawFd, to: RawFd) -> Result<(), Errno> {
     if from == to {
         return done(call(libc::SYS_fcntl, [from as usize, libc::F_SETFD as usize, 0, 0, 0, 0]));
@@ -452,37 +409,6 @@ fn save(fd: RawFd, taken: &[RawFd]) -> Result<RawFd, Errno> {
         }
         let _ = call(libc::SYS_close, [copy, 0, 0, 0, 0, 0]);
         least = copy + 1;
-    }
-}
-
-/// setns(2) with a pidfd. A process that this caller has just spawned may, at the end of its exec, still count as one that has
-/// the caller's memory; which is closed while a user namespace is entered. So a refusal is not taken for the answer at once.
-fn enter_process(fd: RawFd, set: c_int) -> Result<(), Errno> {
-    const TRIES: usize = 2000;
-    /// On a busy machine a yield takes milliseconds.
-    const MILLISECONDS: libc::c_long = 100;
-    let start = monotonic_milliseconds();
-    for _ in 0..TRIES {
-        match call(libc::SYS_setns, [fd as usize, set as usize, 0, 0, 0, 0]) {
-            Err(Errno(libc::EPERM)) => {
-                let _ = call(libc::SYS_sched_yield, [0; 6]);
-            }
-            result => return done(result),
-        }
-        if monotonic_milliseconds().wrapping_sub(start) > MILLISECONDS {
-            break;
-        }
-    }
-    Err(Errno(libc::EPERM))
-}
-
-/// clock_gettime(2); 0 where it is refused.
-fn monotonic_milliseconds() -> libc::c_long {
-    let mut now = [0 as libc::c_long; 2];
-    let address = now.as_mut_ptr().expose_provenance();
-    match call(libc::SYS_clock_gettime, [libc::CLOCK_MONOTONIC as usize, address, 0, 0, 0, 0]) {
-        Ok(_) => now[0].wrapping_mul(1000).wrapping_add(now[1] / 1_000_000),
-        Err(_) => 0,
     }
 }
 
@@ -508,33 +434,6 @@ fn await_maps(caller: Watched, shared: &Shared) -> Result<(), Errno> {
         exit(1);
     }
     prctl::prctl(libc::PR_SET_PDEATHSIG, 0).map(drop)
-}
-
-/// netdevice(7). Any socket will do for the request, so where there is no IPv4 a local one.
-pub(super) fn loopback() -> Result<(), Errno> {
-    let socket = |domain: c_int| {
-        call(
-            libc::SYS_socket,
-            [domain as usize, (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize, 0, 0, 0, 0],
-        )
-    };
-    let socket = socket(libc::AF_INET).or_else(|_| socket(libc::AF_UNIX))?;
-    /// The part of `ifreq` that these requests use, and room for the rest.
-    #[repr(C)]
-    struct Request {
-        name: [u8; libc::IFNAMSIZ],
-        flags: libc::c_short,
-        rest: [u64; 3],
-    }
-    let mut request = Request { name: *b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0", flags: 0, rest: [0; 3] };
-    let address = (&raw mut request).expose_provenance();
-    let result = call(libc::SYS_ioctl, [socket, libc::SIOCGIFFLAGS as usize, address, 0, 0, 0])
-        .and_then(|_| {
-            request.flags |= libc::IFF_UP as libc::c_short;
-            call(libc::SYS_ioctl, [socket, libc::SIOCSIFFLAGS as usize, address, 0, 0, 0])
-        });
-    let _ = call(libc::SYS_close, [socket, 0, 0, 0, 0, 0]);
-    done(result)
 }
 
 /// Not only the handlers, which would run on the caller's memory, but what is ignored too, which exec would keep. The former were reset by the

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
-use super::child;
+use super::ids;
 use super::line::Line;
 use super::syscall::{Errno, syscall};
 
@@ -43,11 +43,11 @@ impl Map<'_> {
         let text = match self.text {
             Text::Lines(lines) => lines,
             Text::OwnUser(inside) => {
-                own = own_line(child::ids::GETEUID, inside)?;
+                own = own_line(ids::GETEUID, inside)?;
                 own.text()
             }
             Text::OwnGroup(inside) => {
-                own = own_line(child::ids::GETEGID, inside)?;
+                own = own_line(ids::GETEGID, inside)?;
                 own.text()
             }
         };

@@ -19,9 +19,11 @@ mod fork;
 pub(crate) mod futex;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod getcwd;
 pub(crate) mod getdents;
 pub(crate) mod getrlimit;
 pub(crate) mod id_map;
+mod ids;
 pub(crate) mod init;
 pub(crate) mod ioctl_nsfs;
 pub(crate) mod kcmp;

@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::super::child::{Op, ids};
+use super::super::child::Op;
+use super::super::ids;
 use super::super::syscall::{Errno, syscall};
 use super::super::{capabilities, fork, openat, prctl, stat};
 use super::beside::Room;
