@@ -136,11 +136,8 @@ impl Floor {
         let asks = self.same && self.set.contains(Namespaces::USER);
         let closes = asks && ask(!self.maps.is_empty());
         if closes {
-            // SAFETY: take and give numbers.
-            unsafe {
-                raw(libc::SYS_prctl, [libc::PR_GET_DUMPABLE as usize, 0, 0, 0, 0]);
-                raw(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as usize, 0, 0, 0, 0]);
-            }
+            of_numbers(libc::SYS_prctl, [libc::PR_GET_DUMPABLE as usize, 0]);
+            of_numbers(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as usize, 0]);
         }
         if self.same {
             mask(&raw const all, &raw mut before);
@@ -175,13 +172,10 @@ impl Floor {
             mask(&raw const before, ptr::null_mut());
         }
         if closes {
-            // SAFETY: take and give numbers.
-            unsafe {
-                raw(libc::SYS_setpgid, [pid as usize, c_int::MAX as usize, 0, 0, 0]);
-                raw(libc::SYS_geteuid, [0; 5]);
-                raw(libc::SYS_getegid, [0; 5]);
-                raw(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as usize, 1, 0, 0, 0]);
-            }
+            of_numbers(libc::SYS_setpgid, [pid as usize, c_int::MAX as usize]);
+            of_numbers(libc::SYS_geteuid, [0; 2]);
+            of_numbers(libc::SYS_getegid, [0; 2]);
+            of_numbers(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as usize, 1]);
         }
         assert_eq!(words.failed.load(SeqCst), 0, "the floor's child has failed");
         // SAFETY: plain integers.
@@ -204,6 +198,12 @@ impl Floor {
     }
 }
 
+/// A call that takes and gives numbers.
+fn of_numbers(number: libc::c_long, [a, b]: [usize; 2]) {
+    // SAFETY: no memory is involved.
+    unsafe { raw(number, [a, b, 0, 0, 0]) };
+}
+
 /// What is asked for a new user namespace; whether the caller can write map files that are root's, and so closes its memory.
 fn ask(has_maps: bool) -> bool {
     let mut header = [0x2008_0522u32, 0];
@@ -215,8 +215,7 @@ fn ask(has_maps: bool) -> bool {
     let closes = sets[0][0] & 1 << 1 != 0;
     if has_maps || closes {
         for number in [libc::SYS_geteuid, libc::SYS_getegid, libc::SYS_getpid] {
-            // SAFETY: give numbers.
-            unsafe { raw(number, [0; 5]) };
+            of_numbers(number, [0; 2]);
         }
     }
     closes
