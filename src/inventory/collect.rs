@@ -18,6 +18,9 @@ use super::link;
 use crate::sys::ioctl_nsfs;
 use crate::{NamespaceKind, sys};
 
+/// Of the file system that namespaces are files of: statfs(2).
+const NSFS_MAGIC: i64 = 0x6e73_6673;
+
 /// What all threads of one scan share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -41,10 +44,17 @@ impl Shared {
         self.device.get().copied()
     }
 
-    /// The inode of a namespace file; `None` for any other. The first file must be one for sure.
+    /// The inode of a namespace file; `None` for any other.
     pub(super) fn inode(&self, file: BorrowedFd<'_>) -> io::Result<Option<u64>> {
         let (device, ino) = sys::stat::identity(file)?;
-        Ok((*self.device.get_or_init(|| device) == device).then_some(ino))
+        if self.device.get().is_none() {
+            // What a descriptor leads to may have changed since it was looked at, even the first one's.
+            if sys::statfs::magic(file)? != NSFS_MAGIC {
+                return Ok(None);
+            }
+            let _ = self.device.set(device);
+        }
+        Ok((self.device() == Some(device)).then_some(ino))
     }
 
     /// Opens the namespace at `path`, below `directory`. What is no namespace, or a link that leads to something else by
@@ -279,5 +289,22 @@ impl Sighting {
                 link::path(format_args!("{process}/task/{thread}/fd/{number}"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn a_file_that_is_no_namespace_does_not_tell_what_device_namespaces_have() {
+        let open = |path| OwnedFd::from(File::open(path).unwrap());
+        let shared = Shared::new(open("/proc"), Pins::new(0), true);
+        assert_eq!(shared.inode(open("/dev/null").as_fd()).unwrap(), None);
+        let namespace = open("/proc/self/ns/net");
+        let expected = sys::stat::identity(namespace.as_fd()).unwrap().1;
+        assert_eq!(shared.inode(namespace.as_fd()).unwrap(), Some(expected));
+        assert_eq!(shared.inode(open("/dev/null").as_fd()).unwrap(), None);
     }
 }
