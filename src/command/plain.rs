@@ -105,7 +105,7 @@ fn is_plain(command: &Command, default: &Default) -> bool {
     !has_world && !has_streams && !has_life && is_known && has_maps_of_its_own
 }
 
-/// More operations than there are.
+/// As many operations as there are at the most.
 const MOST: usize = 9;
 
 /// The list of operations, without memory of its own.
