@@ -437,7 +437,7 @@ fn output_ends_when_all_writers_do() {
 // ---- signals
 
 fn signals_arrive() {
-    let script = "trap 'echo caught' USR1; echo ready; while :; do read line && exit 5; done";
+    let script = "trap 'echo caught' USR1; echo ready; n=0; while [ $((n += 1)) -lt 1000 ]; do read line && exit 5; done";
     let mut command = sh(script);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
     let mut stdout = BufReader::new(child.stdout.take().expect("piped"));

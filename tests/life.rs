@@ -565,7 +565,7 @@ fn a_pidfd_that_does_not_block() {
 
 fn signals_while_another_waits() {
     let mut command = Command::new("bash");
-    command.args(["-c", "n=0; trap 'n=$((n+1))' USR1; trap 'exit 7' TERM; echo ready; while :; do read -t 0.01 line; done"]);
+    command.args(["-c", "n=0; trap 'n=$((n+1))' USR1; trap 'exit 7' TERM; echo ready; while :; do read -t 0.01 line; [ $? = 1 ] && exit 5; done"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
     let stdin = child.stdin.take();
     let mut output = BufReader::new(child.stdout.take().expect("piped"));

@@ -109,7 +109,7 @@ async fn after_the_end() {
 
 async fn signals_arrive() {
     let mut child = spawned(piped(&mut sh(
-        "trap 'echo got; exit 11' USR1; echo ready; while :; do read line; done",
+        "trap 'echo got; exit 11' USR1; echo ready; n=0; while [ $((n += 1)) -lt 1000 ]; do read line; done",
     )));
     let mut stdout = child.stdout.take().expect("piped");
     let mut text = [0; 6];
