@@ -124,6 +124,19 @@ pub(crate) fn sets(scale: &Scale) {
         let mut all = compare(effort, ways);
         // After a fork every page that the caller writes to costs a fault, which the others should not pay for.
         all.extend(compare(effort, vec![std_unshare("std, unshare(2) in a hook", program, set)]));
+        // Nothing is kept of a spawn before, and every signal is asked for.
+        let (own, others) = (program.to_owned(), program.to_owned());
+        all.extend(compare(
+            effort,
+            vec![
+                Way::new("this crate, a new command each time", move || {
+                    run(Command::new(&own).namespaces(set));
+                }),
+                Way::new("std, a new command each time", move || {
+                    run_std(&mut StdCommand::new(&others));
+                }),
+            ],
+        ));
         println!("\n-- {}", name(set));
         print(&all);
         verdict(
