@@ -33,6 +33,8 @@ pub(crate) mod state {
     pub(crate) const ARMED: u32 = 5;
     /// Set up; the child waits to be resumed.
     pub(crate) const SUSPENDED: u32 = 6;
+    /// There will be no id maps: the child ends where it would wait for them.
+    pub(crate) const REFUSED: u32 = 7;
 }
 
 /// Zeroed memory is a valid value: see `stack.rs`.

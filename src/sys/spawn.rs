@@ -480,7 +480,7 @@ fn answer(shared: &Shared) {
     }
 }
 
-/// Helps the child, or kills it if that fails, and lets it go on.
+/// Helps the child and lets it go on, or has it end if that fails.
 fn give_help<E>(
     shared: &Shared,
     help: &mut Option<&mut Help<'_, E>>,
@@ -488,7 +488,7 @@ fn give_help<E>(
     direct_child: Option<i32>,
 ) -> Result<(), Failure<E>> {
     let (Some(help), Some(number)) = (help, shared.pidfd(last)) else {
-        release(shared);
+        release(shared, state::RELEASED);
         return Ok(());
     };
     // SAFETY: the kernel put the pidfd there for this spawn, and `finish` takes it only later.
@@ -497,14 +497,14 @@ fn give_help<E>(
     if helped.is_err() {
         let _ = pidfd::send_signal(pidfd, libc::SIGKILL);
     }
-    release(shared);
+    // Where a filter refuses the signal it is told to end.
+    release(shared, if helped.is_ok() { state::RELEASED } else { state::REFUSED });
     helped.map_err(Failure::Help)
 }
 
 /// Ends the wait of [`Op::AwaitMaps`], or saves the child from it.
-fn release(shared: &Shared) {
-    let release =
-        |from| shared.state().compare_exchange(from, state::RELEASED, SeqCst, SeqCst).is_ok();
+fn release(shared: &Shared, to: u32) {
+    let release = |from| shared.state().compare_exchange(from, to, SeqCst, SeqCst).is_ok();
     if !release(state::RUNNING) && release(state::WAITING) {
         futex::wake(shared.state());
     }
@@ -612,7 +612,7 @@ fn replay_self_mapped(enter: &mut [Op<'_>], map: &mut [Op<'_>]) -> Option<(Part,
             if failure.is_some() {
                 process::kill(helper);
             }
-            release(shared);
+            release(shared, state::RELEASED);
             let mut now = shared.state().load(SeqCst);
             while now != state::GONE {
                 now = futex::wait_while(shared.state(), now);
