@@ -130,10 +130,13 @@ impl PidFd {
 
     /// An error if the process has been reaped: its number may be another's by now.
     fn still_there(&self) -> Result<()> {
-        match sys::pidfd::send_signal(self.as_fd(), 0) {
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(self.gone()),
-            _ => Ok(()),
-        }
+        let is_gone = match sys::pidfd::send_signal(self.as_fd(), 0) {
+            Ok(()) => false,
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => true,
+            // It is another user's, or a filter refuses the call.
+            Err(_) => matches!(self.pid_in_proc(), Ok(None)),
+        };
+        if is_gone { Err(self.gone()) } else { Ok(()) }
     }
 
     fn gone(&self) -> Error {

@@ -210,9 +210,11 @@ impl Handle {
     }
 
     pub(crate) fn kill(&self) -> Result<()> {
-        match self.pidfd.send_signal(libc::SIGKILL) {
+        match sys::pidfd::kill_child(self.pidfd.as_fd()) {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-            result => result,
+            result => {
+                result.at(|| Step::Signal).map_err(|error| error.on(libc::SIGKILL.to_string()))
+            }
         }
     }
 
@@ -302,12 +304,9 @@ impl Drop for Handle {
         if !self.kill_on_drop || self.status.is_some() || self.owner != std::process::id() {
             return;
         }
-        match self.pidfd.send_signal(libc::SIGKILL) {
-            // It has become another user: waiting could take for ever.
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
-            _ => {
-                let _ = self.reap(true);
-            }
+        // One that has become another user runs on: waiting could take for ever.
+        if self.kill().is_ok() {
+            let _ = self.reap(true);
         }
     }
 }

@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use super::std_command::pid_of;
+use super::{poll, process, readlink, wait};
 use crate::NamespaceKind;
 
 /// A new descriptor that nobody else owns, from a system call's result.
@@ -58,6 +60,33 @@ pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Kills a child of this process, if it has not ended. A filter may refuse pidfd_send_signal(2), and whoever waits for what was not killed may
+/// wait for ever: then it is kill(2), as long as nobody has reaped the child, which keeps its number until that is done. An error: it
+/// runs on.
+pub(crate) fn kill_child(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    let refused = match send_signal(pidfd, libc::SIGKILL) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => error,
+        result => return result,
+    };
+    if poll::is_readable_now(pidfd.as_raw_fd()) == Ok(true) {
+        return Ok(());
+    }
+    match number_of_child(pidfd).filter(|_| wait::is_unreaped_child(pidfd)) {
+        Some(number) => process::kill(number),
+        None => Err(refused),
+    }
+}
+
+/// Its id as this process numbers it, from the kernel, or from a /proc that numbers processes as this one does.
+fn number_of_child(pidfd: BorrowedFd<'_>) -> Option<i32> {
+    let number = pid(pidfd).ok().or_else(|| {
+        let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+        let own = readlink::number(c"/proc/self") == Some(std::process::id());
+        own.then(|| pid_of(&std::fs::read(path).ok()?)).flatten()
+    });
+    number.and_then(|number| i32::try_from(number).ok())
 }
 
 /// `_IO(0xFF, number)`; MIPS, PowerPC and SPARC write "no direction" with a bit of its own.

@@ -1,5 +1,7 @@
 //! geteuid(2), getegid(2), kill(2), getrlimit(2).
 
+use std::io;
+
 /// The effective user and group id of the caller.
 pub(crate) fn effective_ids() -> (u32, u32) {
     // SAFETY: always succeeds.
@@ -9,10 +11,13 @@ pub(crate) fn effective_ids() -> (u32, u32) {
     (user, group)
 }
 
-/// SIGKILL for a helper process that the caller cloned and has not yet reaped.
-pub(crate) fn kill(pid: i32) {
+/// SIGKILL for a process that the caller cloned and has not yet reaped.
+pub(crate) fn kill(pid: i32) -> io::Result<()> {
     // SAFETY: an unreaped child keeps its id.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
+    match unsafe { libc::kill(pid, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// `RLIMIT_NOFILE`: descriptors have numbers below it.

@@ -316,7 +316,7 @@ impl Family {
             match helper.load(SeqCst) {
                 // That would be everybody.
                 0 => {}
-                pid => process::kill(pid),
+                pid => drop(process::kill(pid)),
             }
         }
     }
@@ -434,8 +434,9 @@ impl Family {
         let pidfd = program.map(|(pidfd, _)| pidfd).or_else(|| self.take_pidfd());
         let Some(pidfd) = pidfd else { return Err(failed) };
         // It has ended, or been killed, by itself; unless it is the helper before it that was killed.
-        let _ = pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
-        let status = wait::wait_pidfd(pidfd.as_fd(), true).ok().flatten();
+        let killed = pidfd::kill_child(pidfd.as_fd()).is_ok();
+        let ends = killed || self.is_sharing() || ended_badly.is_none();
+        let status = wait::wait_pidfd(pidfd.as_fd(), ends).ok().flatten();
         Err(match failed {
             Failure::Died(place, helper) => Failure::Died(place, helper.or(status)),
             failed => failed,
@@ -610,7 +611,7 @@ fn replay_self_mapped(enter: &mut [Op<'_>], map: &mut [Op<'_>]) -> Option<(Part,
         Ok(helper) => {
             let failure = replay_self(enter);
             if failure.is_some() {
-                process::kill(helper);
+                let _ = process::kill(helper);
             }
             release(shared, state::RELEASED);
             let mut now = shared.state().load(SeqCst);

@@ -120,8 +120,8 @@ pub(crate) fn suspend<E>(
         Err(failure) => Err(failure),
         // Without a wait on its way it is none of this function's.
         Ok(program) => {
-            let _ = pidfd::send_signal(program.pidfd.as_fd(), libc::SIGKILL);
-            let status = wait::wait_pidfd(program.pidfd.as_fd(), true).ok().flatten();
+            let killed = pidfd::kill_child(program.pidfd.as_fd()).is_ok();
+            let status = wait::wait_pidfd(program.pidfd.as_fd(), killed).ok().flatten();
             Err(Failure::Died(begun, status))
         }
     }
@@ -172,11 +172,11 @@ impl Drop for Suspended {
         // The end of the channel does for a child what no signal may do any more.
         self.channel = None;
         if let Some((number, _)) = family.process() {
-            let _ = pidfd::send_signal(number, libc::SIGKILL);
+            let _ = pidfd::kill_child(number);
         }
         if let Ok(program) = self.conclude(family) {
-            let _ = pidfd::send_signal(program.pidfd.as_fd(), libc::SIGKILL);
-            let _ = wait::wait_pidfd(program.pidfd.as_fd(), true);
+            let killed = pidfd::kill_child(program.pidfd.as_fd()).is_ok();
+            let _ = wait::wait_pidfd(program.pidfd.as_fd(), killed);
         }
     }
 }

@@ -65,6 +65,16 @@ pub(crate) fn wait_pid(pid: i32) -> io::Result<Option<ExitStatus>> {
     wait(libc::P_PID, pid as libc::id_t, 0).map_err(io::Error::from)
 }
 
+/// Whether the process of a pidfd is a child of this one, which nobody has reaped, be it alive or not.
+pub(super) fn is_unreaped_child(pidfd: BorrowedFd<'_>) -> bool {
+    let id = pidfd.as_raw_fd() as libc::id_t;
+    match wait(libc::P_PIDFD, id, libc::WNOHANG | libc::WNOWAIT) {
+        Ok(_) => true,
+        // That of a pidfd with `O_NONBLOCK`: it runs.
+        Err(Errno(errno)) => errno == libc::EAGAIN,
+    }
+}
+
 /// Whether a descriptor is a pidfd, of whatever process: nothing is reaped.
 pub(crate) fn is_pidfd(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: plain integers, for which zero is a value.

@@ -7,6 +7,7 @@ mod exec;
 mod hiding;
 mod hooks;
 mod ids;
+mod kill;
 mod limits;
 mod model;
 mod rights;
@@ -63,6 +64,8 @@ fn main() {
         ("filter of clone3, and a function", seccomp::filter_and_function),
         ("filter of dispositions", seccomp::filter_of_dispositions),
         ("exec", hiding::exec_in_place),
+        ("no kill: ENOSYS", || kill::ends_without_the_call(libc::ENOSYS)),
+        ("no kill: EPERM", || kill::ends_without_the_call(libc::EPERM)),
     ];
     let tests = vec![
         test("error_is_a_good_error", model::error_is_a_good_error),
@@ -188,6 +191,8 @@ fn main() {
             in_own_process("filter that kills for the parent-death signal");
         }),
         test("filter_of_no_new_privs_is_named", || in_own_process("filter of no_new_privs")),
+        test_with("kills_where_the_call_is_missing", USERNS, || in_world("no kill: ENOSYS")),
+        test_with("kills_where_the_call_is_refused", USERNS, || in_world("no kill: EPERM")),
         test("dispositions_are_not_sent", || in_own_process("filter of dispositions")),
     ];
     common::run(cases, tests);

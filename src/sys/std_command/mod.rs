@@ -15,7 +15,6 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
-#[cfg(any(test, fuzzing))]
 pub(super) use self::plan::pid_of;
 
 use self::beside::Room;

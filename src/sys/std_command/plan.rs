@@ -174,10 +174,12 @@ fn namespace_of(
     let mut path = Path::new();
     let _ = write!(path, "{pid}/ns/{}", kind.proc_name());
     let namespace = openat::in_child(proc, path.as_c_str()?, libc::O_RDONLY);
+    // Its number may be another's by now.
     match pidfd::send_signal(process, 0) {
-        // Its number may be another's by now.
+        Ok(()) => namespace,
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Err(Errno(libc::ESRCH)),
-        _ => namespace,
+        // It is another user's, or a filter refuses the call.
+        Err(_) => pid_in_proc(process, proc).and(namespace),
     }
 }
 
