@@ -33,7 +33,7 @@ impl PidFd {
     /// [`Step::Inspect`] with the id: ESRCH when there is none; EINVAL, or ENOENT since Linux 6.9, for the id of a thread other than the first.
     ///
     /// # Requires
-    /// Linux 5.3.
+    /// Linux 5.3. Where a seccomp filter refuses the call, the caller itself is still to be had, from a socket of its own: Linux 6.5.
     ///
     /// # Examples
     /// ```

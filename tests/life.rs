@@ -9,6 +9,7 @@ use std::process::{ChildStdout, Stdio as StdStdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use common::processes::Seen;
 use common::{
     Footprint, Need, case, field, in_own_process, sh, stdout_of, test, test_with, with_user,
 };
@@ -75,10 +76,6 @@ fn exists(pid: u32) -> bool {
     fs::metadata(format!("/proc/{pid}")).is_ok()
 }
 
-fn death_signal(pid: u32) -> PidFd {
-    PidFd::open(pid).expect("it is there")
-}
-
 #[track_caller]
 fn await_end(pidfd: &PidFd) {
     let mut poll = libc::pollfd { fd: pidfd.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -130,13 +127,13 @@ fn told_at_death(variables: &[(&str, &str)], reaps: bool) -> String {
     first.sort();
     let [id, ready] = first;
     assert_eq!(ready, "ready", "{id}");
-    let program = death_signal(id.parse().expect("a number"));
+    let program = Seen::of(id.parse().expect("a number"));
     // The thread that has spawned it is gone by now.
-    assert_runs(&program);
+    assert!(!program.has_ended());
     parent.kill().expect("killed");
     parent.wait().expect("its end");
     if reaps {
-        await_end(&program);
+        program.await_end();
     }
     let mut rest = String::new();
     output.read_to_string(&mut rest).expect("text");
@@ -213,12 +210,12 @@ fn the_main_thread_may_end() {
         .spawn()
         .expect("this program");
     let mut output = BufReader::new(parent.stdout.take().expect("piped"));
-    let program = death_signal(line(&mut output).parse().expect("a number"));
+    let program = Seen::of(line(&mut output).parse().expect("a number"));
     assert_eq!(line(&mut output), "alone");
-    assert_runs(&program);
+    assert!(!program.has_ended());
     parent.kill().expect("killed");
     parent.wait().expect("its end");
-    await_end(&program);
+    program.await_end();
 }
 
 /// In whatever a thread may differ from others of its process.

@@ -195,12 +195,16 @@ fn first_process_is_shut() -> bool {
 /// A process of the standard library's or of the crate's making that can be waited for.
 trait Process {
     fn number(&self) -> u32;
+    fn handle(&self) -> PidFd;
     fn reap(&mut self);
 }
 
 impl Process for Child {
     fn number(&self) -> u32 {
         self.id()
+    }
+    fn handle(&self) -> PidFd {
+        self.pidfd().try_clone().expect("a duplicate")
     }
     fn reap(&mut self) {
         self.wait().expect("wait");
@@ -219,6 +223,9 @@ impl Process for StdProcess {
     fn number(&self) -> u32 {
         self.0.id()
     }
+    fn handle(&self) -> PidFd {
+        PidFd::open(self.number()).expect("a pidfd of a child")
+    }
     fn reap(&mut self) {
         self.0.wait().expect("wait");
     }
@@ -226,9 +233,9 @@ impl Process for StdProcess {
 
 /// The id of a process that has been and is gone, with a pidfd of it.
 fn reaped() -> (u32, PidFd) {
-    let mut child = StdProcess::spawn(&mut StdCommand::new("true"));
+    let mut child = Command::new("true").spawn().expect("a child");
     let pid = child.number();
-    let pidfd = PidFd::open(pid).expect("a pidfd of a child");
+    let pidfd = child.pidfd().try_clone().expect("a duplicate");
     child.reap();
     (pid, pidfd)
 }
@@ -457,7 +464,7 @@ fn after_unshare_time() {
 fn zombie<P: Process>(spawn: impl FnOnce() -> P) {
     let mut child = spawn();
     let pid = child.number();
-    let pidfd = PidFd::open(pid).expect("a pidfd of a child");
+    let pidfd = child.handle();
     wait_for_death(&pidfd);
     let state = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
     assert!(field("State", &state).starts_with('Z'), "{state}");
@@ -1079,12 +1086,8 @@ fn descriptor_zero() {
 }
 
 fn signals_through_a_pidfd() {
-    let mut child = StdCommand::new("cat")
-        .stdin(StdStdio::piped())
-        .stdout(StdStdio::null())
-        .spawn()
-        .expect("a child");
-    let pidfd = PidFd::open(child.id()).expect("a pidfd");
+    let mut child = cat(Namespaces::empty());
+    let pidfd = child.handle();
     pidfd.send_signal(0).expect("it is there");
     for wrong in [-1, 65, 1000, i32::MIN, i32::MAX] {
         let error = pidfd.send_signal(wrong).expect_err("no signal");

@@ -22,7 +22,7 @@ use crate::sys::clone::{CLONE_CLEAR_SIGHAND, CLONE_NEWTIME, Spec};
 use crate::sys::parent_death::Watched;
 use crate::sys::signal::Signals;
 use crate::sys::thread_word::ThreadWord;
-use crate::{Namespaces, sys};
+use crate::{Namespaces, diagnose, sys};
 
 /// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
 pub(super) struct Prepared {
@@ -87,7 +87,8 @@ impl Supplies {
         let prepared = Arc::new(prepared);
         let mut supplies = Self { joins, prepared, streams, numbers, caller, cgroup, unneeded };
         if command.life.parent_death_signal != 0 {
-            supplies.watch_caller().at(|| Step::ParentDeathSignal)?;
+            let watched = supplies.watch_caller().at(|| Step::ParentDeathSignal);
+            watched.map_err(diagnose::calling)?;
         }
         Ok(supplies)
     }

@@ -20,7 +20,7 @@ use crate::sys::clone::Spec;
 use crate::sys::keeper::Keeper;
 use crate::sys::spawn::{Failure, Help, Program};
 use crate::sys::suspended::{self as sys_suspended, Channel};
-use crate::{Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, sys};
+use crate::{Namespace, NamespaceKind, Namespaces, PidFd, ProcessNamespaces, diagnose, sys};
 
 /// A program in its namespaces, with everything set up, that waits for [`resume`](Self::resume) before it is executed.
 ///
@@ -105,7 +105,9 @@ fn suspend(command: &Command, code: &mut Code<'_>) -> Result<Suspended> {
     let (supplies, process, held, late, keeper) = spawn::either_way(code, |code, way| {
         let mut supplies = Supplies::get(command, &stdio::Default::INHERIT, true, way, true)?;
         let no_channel = |error: Error| error.on("(a pipe to resume it by)");
-        supplies.watch_caller().at(|| Step::Wait).map_err(no_channel)?;
+        supplies.watch_caller().at(|| Step::Wait).map_err(|error| {
+            diagnose::calling(error.on("(a pidfd of the caller, to notice its end by)"))
+        })?;
         let channel = Channel::open(&supplies.numbers).at(|| Step::Wait).map_err(no_channel)?;
         let mut materials = supplies.materials(command);
         materials.channel = Some(channel.numbers());

@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use super::std_command::pid_of;
+use super::syscall::{Errno, syscall};
 use super::{poll, process, readlink, wait};
 use crate::NamespaceKind;
 
@@ -19,13 +20,66 @@ fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(result as RawFd) })
 }
 
-/// The process with this id in the caller's pid namespace.
+/// The process with this id in the caller's pid namespace. The caller's own is to be had even where a filter refuses the call.
 pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
-    if super::deadly::kills_for_pidfd_open() {
-        return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+    let opened = if super::deadly::kills_for_pidfd_open() {
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
+    } else {
+        // SAFETY: takes numbers.
+        owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) })
+    };
+    match opened {
+        Err(error) if is_refusal(&error) && pid == std::process::id() => match own_by_socket() {
+            Err(Errno(errno @ (libc::EMFILE | libc::ENFILE))) => {
+                Err(io::Error::from_raw_os_error(errno))
+            }
+            own => own.map_err(|_| error),
+        },
+        opened => opened,
     }
+}
+
+/// Whether that is what a filter says, or a kernel without the call.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
+}
+
+/// The calling process. May run in a copy of another one, before exec.
+pub(super) fn own_in_child() -> Result<OwnedFd, Errno> {
+    // SAFETY: takes nothing.
+    let own = unsafe { syscall(libc::SYS_getpid, [0; 6]) }?;
     // SAFETY: takes numbers.
-    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) })
+    match unsafe { syscall(libc::SYS_pidfd_open, [own, 0, 0, 0, 0, 0]) } {
+        // SAFETY: the call just made it.
+        Ok(number) => Ok(unsafe { OwnedFd::from_raw_fd(number as RawFd) }),
+        Err(refused @ Errno(libc::ENOSYS | libc::EPERM)) => own_by_socket().map_err(|_| refused),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// libc has it since 0.2.171.
+const SO_PEERPIDFD: c_int =
+    if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) { 0x56 } else { 77 };
+
+/// unix(7), `SO_PEERPIDFD` (Linux 6.5; ENOPROTOOPT before): a pidfd of this process, which is the peer of both ends of a new pair of sockets.
+fn own_by_socket() -> Result<OwnedFd, Errno> {
+    let mut pair: [RawFd; 2] = [-1; 2];
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    let address = pair.as_mut_ptr().expose_provenance();
+    let args = [libc::AF_UNIX as usize, kind as usize, 0, address, 0, 0];
+    // SAFETY: room for two descriptors.
+    unsafe { syscall(libc::SYS_socketpair, args) }?;
+    // SAFETY: the call just made them.
+    let [one, _other] = pair.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+    let mut number: RawFd = -1;
+    let mut length = size_of::<RawFd>() as libc::socklen_t;
+    let addresses = [(&raw mut number).expose_provenance(), (&raw mut length).expose_provenance()];
+    let (level, option) = (libc::SOL_SOCKET as usize, SO_PEERPIDFD as usize);
+    let args = [one.as_raw_fd() as usize, level, option, addresses[0], addresses[1], 0];
+    // SAFETY: room for a number, and its length.
+    unsafe { syscall(libc::SYS_getsockopt, args) }?;
+    // SAFETY: the call just made it, close-on-exec as every pidfd is.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// The thread with this id in the caller's pid namespace (Linux 6.9; EINVAL before).
@@ -67,7 +121,7 @@ pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()
 /// runs on.
 pub(crate) fn kill_child(pidfd: BorrowedFd<'_>) -> io::Result<()> {
     let refused = match send_signal(pidfd, libc::SIGKILL) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => error,
+        Err(error) if is_refusal(&error) => error,
         result => return result,
     };
     if poll::is_readable_now(pidfd.as_raw_fd()) == Ok(true) {
@@ -166,4 +220,23 @@ pub(crate) fn pid(pidfd: BorrowedFd<'_>) -> io::Result<u32> {
 pub(crate) fn exit_status(pidfd: BorrowedFd<'_>) -> Option<ExitStatus> {
     let info = info(pidfd, INFO_EXIT).ok()?;
     (info.mask & INFO_EXIT != 0).then(|| ExitStatus::from_raw(info.exit_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd as _;
+
+    #[test]
+    fn a_socket_tells_the_own_process() {
+        let own = match own_by_socket() {
+            // Before Linux 6.5.
+            Err(Errno(libc::ENOPROTOOPT)) => return,
+            own => own.unwrap(),
+        };
+        let fdinfo = std::fs::read(format!("/proc/self/fdinfo/{}", own.as_raw_fd())).unwrap();
+        assert_eq!(pid_of(&fdinfo), Some(std::process::id()));
+        assert_eq!(poll::is_readable_now(own.as_raw_fd()), Ok(false));
+        send_signal(own.as_fd(), 0).unwrap();
+    }
 }

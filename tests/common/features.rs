@@ -150,13 +150,20 @@ const NEEDED: &[(Need, &[&str])] = &[
             "the_own_user_namespace_is_passed_over",
         ],
     ),
-    // Handles of processes that are no children, and of the caller's own.
+    // Handles of processes by their numbers, and what is found through those: for the caller's own alone there is another way.
     (
         Need::Feature("pidfd_open"),
         &[
-            "ids_change_while_the_memory_is_closed",
+            "a_pidfd",
+            "a_zombie_shows_user_and_pid",
+            "descriptor_0_is_a_descriptor",
+            "filter_that_kills_one_thread",
+            "held_by_a_socket",
             "made_by_unshare",
-            "own_namespaces_are_passed_over",
+            "namespaces_through_a_pidfd",
+            "no_pidfd_for_what_is_no_process",
+            "process_1_is_closed",
+            "the_same_as_lsns_on_this_host",
         ],
     ),
     // What is lost with a child that somebody else has waited for.
@@ -204,6 +211,14 @@ const NEEDED: &[(Need, &[&str])] = &[
     ),
     // The test's own hook calls it.
     (Need::Feature("close_range"), &["hooks_run_before_it_waits"]),
+    // Which system calls are made, and how much is allocated, where nothing is missing.
+    (Need::Feature("clone3"), &["a_spawn_makes_these_calls_and_no_others"]),
+    (Need::Feature("close_range"), &["a_spawn_makes_these_calls_and_no_others"]),
+    (Need::Feature("pidfd_open"), &["a_spawn_makes_these_calls_and_no_others"]),
+    (
+        Need::Feature("setns-pidfd"),
+        &["a_spawn_allocates_no_more_than_this", "a_spawn_makes_these_calls_and_no_others"],
+    ),
     // What the kernel answers, and for which reason.
     (
         Need::NoFilter,
@@ -218,6 +233,7 @@ const NEEDED: &[(Need, &[&str])] = &[
             "filter_that_kills_for_clone3",
             "filter_that_kills_for_pidfd_open",
             "limit_of_each_kind",
+            "no_entering_of_the_namespaces_outside",
             "no_proc",
         ],
     ),

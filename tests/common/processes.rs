@@ -1,8 +1,10 @@
 //! Programs to look at: what namespaces they are in, and how to have them begin and end.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::time::Instant;
 
 use linux_namespaces::{Child, Command, NamespaceKind, Namespaces, Stdio};
 
@@ -26,6 +28,38 @@ pub(crate) fn difference(
 pub(crate) fn inode_of_link(link: &str) -> u64 {
     let number = link.split_once(":[").and_then(|(_, rest)| rest.strip_suffix(']'));
     number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no inode in {link:?}"))
+}
+
+/// A process that is nobody's child here, for good: nothing can be read in its directory once it is gone, whoever gets its number.
+pub(crate) struct Seen(File);
+
+impl Seen {
+    pub(crate) fn of(pid: u32) -> Self {
+        Self(File::open(format!("/proc/{pid}")).expect("it is there"))
+    }
+
+    fn state(&self) -> Option<char> {
+        let stat = fs::read_to_string(format!("/proc/self/fd/{}/stat", self.0.as_raw_fd()));
+        stat.ok()?.rsplit_once(") ")?.1.chars().next()
+    }
+
+    /// It may still be a zombie.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state(), None | Some('Z' | 'X'))
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state().is_none()
+    }
+
+    #[track_caller]
+    pub(crate) fn await_end(&self) {
+        let start = Instant::now();
+        while !self.has_ended() {
+            assert!(start.elapsed().as_secs() < 20, "it has not ended");
+            std::thread::yield_now();
+        }
+    }
 }
 
 /// The ids of this process's children.

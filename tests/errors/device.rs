@@ -20,8 +20,8 @@ pub(crate) use crate::common::{
     test_with, with_user,
 };
 pub(crate) use linux_namespaces::{
-    Cause, Child, Command, Error, IdRange, Namespace, NamespaceKind, Namespaces, PidFd,
-    Propagation, Stdio, Step, unshare,
+    Cause, Child, Command, Error, IdRange, Namespace, NamespaceKind, Namespaces, Propagation,
+    Stdio, Step, unshare,
 };
 pub(crate) use tempfile::TempDir;
 

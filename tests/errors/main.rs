@@ -63,6 +63,7 @@ fn main() {
         ("filter of hostnames", seccomp::filter_of_hostnames),
         ("filter of clone3, and a function", seccomp::filter_and_function),
         ("filter of dispositions", seccomp::filter_of_dispositions),
+        ("filter of the own pidfd", seccomp::filter_of_own_pidfd),
         ("exec", hiding::exec_in_place),
         ("no kill: ENOSYS", || kill::ends_without_the_call(libc::ENOSYS)),
         ("no kill: EPERM", || kill::ends_without_the_call(libc::EPERM)),
@@ -193,6 +194,7 @@ fn main() {
         test("filter_of_no_new_privs_is_named", || in_own_process("filter of no_new_privs")),
         test_with("kills_where_the_call_is_missing", USERNS, || in_world("no kill: ENOSYS")),
         test_with("kills_where_the_call_is_refused", USERNS, || in_world("no kill: EPERM")),
+        test("filter_of_the_own_pidfd_is_named", || in_own_process("filter of the own pidfd")),
         test("dispositions_are_not_sent", || in_own_process("filter of dispositions")),
     ];
     common::run(cases, tests);

@@ -157,8 +157,8 @@ pub(crate) fn entering_the_outside() {
 }
 
 pub(crate) fn no_entering_of_ended_processes() {
-    let mut process = StdCommand::new("true").spawn().expect("true");
-    let pidfd = PidFd::open(process.id()).expect("a pidfd");
+    let mut process = Command::new("true").spawn().expect("true");
+    let pidfd = process.pidfd().try_clone().expect("a duplicate");
     // SAFETY: plain integers, for which zero is a value.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
     let flags = libc::WEXITED | libc::WNOWAIT;

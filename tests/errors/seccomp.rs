@@ -187,6 +187,23 @@ pub(crate) fn filter_of_parent_death() {
     only_exec_fails(&mut missing());
 }
 
+/// A pidfd of the caller, by which its end is noticed, is not to be had in either way.
+pub(crate) fn filter_of_own_pidfd() {
+    answer(&[libc::SYS_pidfd_open, libc::SYS_getsockopt], libc::EPERM);
+    let cause = Some(Cause::Seccomp);
+    let message =
+        format!("set the parent-death signal: Operation not permitted (os error 1): {FILTERED}");
+    let mut command = missing();
+    command.parent_death_signal(libc::SIGTERM);
+    fails(&mut command, Step::ParentDeathSignal, libc::EPERM, cause.clone(), &message);
+    let message = format!(
+        "wait for process (a pidfd of the caller, to notice its end by): Operation not permitted (os error 1): {FILTERED}"
+    );
+    let error = leaves_nothing(|| missing().spawn_suspended().map(drop).expect_err("no pidfd"));
+    says(&error, Step::Wait, libc::EPERM, cause, &message);
+    only_exec_fails(&mut missing());
+}
+
 pub(crate) fn filter_that_kills_for_parent_death() {
     limit(libc::RLIMIT_CORE, 1);
     answer_prctl(libc::PR_SET_PDEATHSIG, libc::SECCOMP_RET_KILL_PROCESS);

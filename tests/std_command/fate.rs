@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use libtest_mimic::Trial;
 use linux_namespaces::{CommandExt as _, Namespaces, PidFd, flags::*};
 
+use crate::common::processes::Seen;
 use crate::common::{
     self, Case, Footprint, Need, field, in_own_process, is_root, test_with, with_user,
 };
@@ -64,8 +65,15 @@ fn world() -> Namespaces {
 }
 
 /// The program behind a proxy.
-fn program_of(proxy: &Child) -> PidFd {
-    PidFd::open(children_of(proxy.id())[0]).expect("the program")
+fn program_of(proxy: &Child) -> u32 {
+    children_of(proxy.id())[0]
+}
+
+/// To a process that nobody reaps meanwhile.
+#[track_caller]
+fn send(process: u32, signal: i32) {
+    // SAFETY: numbers only.
+    assert_eq!(unsafe { libc::kill(process as i32, signal) }, 0);
 }
 
 /// A process in a pid namespace of its own, for programs that are not its first.
@@ -135,7 +143,7 @@ fn signals() {
             let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
             // With an entered pid namespace the guard is the first.
             let program = children_of(child.id()).last().copied().unwrap_or(child.id());
-            PidFd::open(program).unwrap().send_signal(signal).unwrap();
+            send(program, signal);
             let status = child.wait().unwrap();
             (status.code(), status.signal(), status.core_dumped())
         };
@@ -149,7 +157,7 @@ fn signals() {
     assert!(deadly > 40, "{deadly}");
     // The first process of a new one: only this comes through from outside.
     let mut proxy = cat(Command::new("sh").namespaces(world()));
-    program_of(&proxy).send_signal(libc::SIGKILL).unwrap();
+    send(program_of(&proxy), libc::SIGKILL);
     assert_eq!(proxy.wait().unwrap().signal(), Some(libc::SIGKILL));
     outer.wait().unwrap();
 }
@@ -241,13 +249,13 @@ fn killed_program() {
     let mut proxy = cat(Command::new("sh").namespaces(world()));
     let all = children_of(proxy.id());
     assert_eq!(all.len(), 2, "the program and the guard");
-    let guard = PidFd::open(all[1]).unwrap();
-    program_of(&proxy).send_signal(libc::SIGKILL).unwrap();
+    let guard = Seen::of(all[1]);
+    send(program_of(&proxy), libc::SIGKILL);
     assert_eq!(proxy.wait().unwrap().signal(), Some(libc::SIGKILL));
-    assert!(guard.send_signal(0).is_err(), "the proxy has reaped the guard");
+    assert!(guard.is_gone(), "the proxy has reaped the guard");
     // A guard that is gone changes nothing for the proxy.
     let mut proxy = cat(Command::new("sh").namespaces(world()));
-    PidFd::open(children_of(proxy.id())[1]).unwrap().send_signal(libc::SIGKILL).unwrap();
+    send(children_of(proxy.id())[1], libc::SIGKILL);
     proxy.stdin.as_mut().unwrap().write_all(b"x").unwrap();
     proxy.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     assert!(proxy.wait().unwrap().success());

@@ -1,6 +1,8 @@
 //! Filters that answer in the kernel's place.
 
-use linux_namespaces::{Interface, Support};
+use std::os::unix::process::parent_id;
+
+use linux_namespaces::{Interface, PidFd, Support};
 
 use crate::device::*;
 use crate::{detected, refuses};
@@ -97,12 +99,15 @@ pub(crate) fn filter_that_kills_the_caller(calls: &[libc::c_long]) {
         kills(Interface::Clone3);
         kills(Interface::CloneIntoCgroup);
     }
-    if pidfd {
+    // A socket has a pidfd of the own process as well, since Linux 6.5: then they can be asked for.
+    let own = PidFd::open(std::process::id()).is_ok();
+    if !own {
         kills(Interface::SetnsPidfd);
         kills(Interface::PidfdNamespaces);
     }
+    assert!(own || pidfd);
     assert_eq!(support.has(Interface::Clone3), !clone3, "{support}");
-    assert_eq!(support.has(Interface::SetnsPidfd), !pidfd, "{support}");
+    assert_eq!(support.has(Interface::SetnsPidfd), own, "{support}");
     assert!(support.has(Interface::CloseRange), "{support}");
     // The rest is done without them, and from now on in this thread by all of the crate.
     let alone = if is_root() { ALL } else { Namespaces::USER };
@@ -117,7 +122,7 @@ pub(crate) fn filter_that_kills_the_caller(calls: &[libc::c_long]) {
         only_exec_fails(&mut copied(changed(|command| command.namespaces(set))));
     }
     if pidfd {
-        let error = PidFd::open(std::process::id()).expect_err("it would be the end");
+        let error = PidFd::open(parent_id()).expect_err("it would be the end");
         assert_eq!(error.raw_os_error(), Some(libc::ENOSYS), "{error}");
     }
 }
@@ -128,11 +133,13 @@ pub(crate) fn filter_that_kills_one_thread() {
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
             filter(&[libc::SYS_pidfd_open], libc::SECCOMP_RET_KILL_PROCESS);
-            Support::detect().expect("it lives").has(Interface::SetnsPidfd)
+            Support::detect().expect("it lives");
+            PidFd::open(parent_id())
         });
-        assert!(!other.join().expect("no panic"));
+        let error = other.join().expect("no panic").expect_err("it would be the end");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSYS), "{error}");
     });
-    PidFd::open(std::process::id()).expect("nobody has forbidden it here");
+    PidFd::open(parent_id()).expect("nobody has forbidden it here");
     assert!(detected().has(Interface::SetnsPidfd));
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::thread;
 
-use linux_namespaces::{Error, Interface, ProcessNamespaces, Support};
+use linux_namespaces::{Error, Interface, PidFd, ProcessNamespaces, Support};
 
 use crate::device::*;
 use crate::{detected, plain};

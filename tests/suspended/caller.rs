@@ -7,8 +7,9 @@ use std::process::Stdio as StdStdio;
 use std::sync::Mutex;
 
 use linux_namespaces::flags::{MOUNT, PID, USER};
-use linux_namespaces::{Command, PidFd, Stdio, Suspended};
+use linux_namespaces::{Command, Stdio, Suspended};
 
+use crate::common::processes::Seen;
 use crate::common::{case, sh, with_user};
 use crate::{await_end, exists, output_of, suspended};
 
@@ -46,18 +47,16 @@ pub(super) fn the_callers_end_ends_it(how: &str) {
     let mut output = BufReader::new(holder.stdout.take().expect("piped"));
     let mut line = String::new();
     output.read_line(&mut line).expect("ids");
-    let watched: Vec<_> = line
-        .split_whitespace()
-        .map(|pid| PidFd::open(pid.parse().expect("a number")).expect("it waits"))
-        .collect();
+    let watched: Vec<_> =
+        line.split_whitespace().map(|pid| Seen::of(pid.parse().expect("a number"))).collect();
     assert_eq!(watched.len(), 4);
     if how == "death" {
         holder.kill().expect("killed");
     } else {
         holder.stdin.as_mut().expect("piped").write_all(b"exec\n").expect("it reads");
     }
-    for pidfd in &watched {
-        await_end(pidfd);
+    for waiting in &watched {
+        waiting.await_end();
     }
     if how != "death" {
         line.clear();

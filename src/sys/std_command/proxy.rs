@@ -9,12 +9,12 @@
 //! takes the program with it: by `PR_SET_PDEATHSIG`, and, as a program that changes its ids loses that, by the guard.
 
 use std::ffi::c_int;
-use std::os::fd::RawFd;
+use std::os::fd::{IntoRawFd as _, RawFd};
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::super::child::Op;
 use super::super::syscall::{Errno, syscall};
-use super::super::{close_range, discard, fork, poll, prctl, signal};
+use super::super::{close_range, discard, fork, pidfd, poll, prctl, signal};
 use super::beside::{self, Room};
 use super::replay;
 use crate::Namespaces;
@@ -118,7 +118,7 @@ enum Forked {
 /// # Safety
 /// As [`split`].
 unsafe fn fork_program(namespaces: Namespaces) -> Result<Forked, Errno> {
-    let proxy = call(libc::SYS_pidfd_open, [beside::getpid() as usize, 0, 0, 0, 0, 0])? as RawFd;
+    let proxy = pidfd::own_in_child()?.into_raw_fd();
     let mut gate: [RawFd; 2] = [-1; 2];
     let ends = gate.as_mut_ptr().expose_provenance();
     call(libc::SYS_pipe2, [ends, libc::O_CLOEXEC as usize, 0, 0, 0, 0])?;
