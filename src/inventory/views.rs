@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::ffi::CStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -111,7 +111,8 @@ fn own(
     listed: Option<Vec<Bound>>,
     buffers: &mut Buffers,
 ) -> io::Result<Views> {
-    let mut found = Views { views: Vec::new(), whole: sys::stat::root_is_a_mount() != Some(false) };
+    let whole = sys::stat::root_is_a_mount().unwrap_or_else(root_is_listed);
+    let mut found = Views { views: Vec::new(), whole };
     match listed {
         Some(bound) => found.views.push(View { place: None, bound }),
         None => match look_from(seen, entry, "thread-self", buffers)? {
@@ -147,6 +148,11 @@ fn own(
         }
     }
     Ok(found)
+}
+
+/// What mountinfo says of the caller's root directory, where statx(2) does not: before Linux 5.8, or behind a filter.
+fn root_is_listed() -> bool {
+    fs::read("/proc/thread-self/mountinfo").is_ok_and(|text| mountinfo::has_root(&text))
 }
 
 /// As the processes in it see it: by one whose root is the namespace's, or else by all roots that there are.

@@ -56,16 +56,20 @@ pub(crate) fn links(directory: BorrowedFd<'_>, path: &CStr) -> io::Result<u64> {
     Ok(status.st_nlink as u64)
 }
 
-/// Which directory it is, of a process's `root` below `/proc` for one: device, inode, and mount, which is 0 before Linux 5.8.
-pub(crate) fn directory(below: BorrowedFd<'_>, path: &CStr) -> io::Result<(u32, u32, u64, u64)> {
+/// Which directory it is, of a process's `root` below `/proc` for one: device, inode, and mount, which is 0 before Linux 5.8, and where
+/// a filter refuses statx(2).
+#[allow(clippy::unnecessary_cast, reason = "the width differs between architectures")]
+pub(crate) fn directory(below: BorrowedFd<'_>, path: &CStr) -> io::Result<(u64, u64, u64)> {
     // SAFETY: plain integers.
     let mut status: libc::statx = unsafe { std::mem::zeroed() };
     let wanted = libc::STATX_INO | libc::STATX_MNT_ID;
     // SAFETY: a path with its NUL, and a `statx` to fill.
     if unsafe { libc::statx(below.as_raw_fd(), path.as_ptr(), 0, wanted, &raw mut status) } != 0 {
-        return Err(io::Error::last_os_error());
+        let (device, inode) = identity_at(below.as_raw_fd(), path)?;
+        return Ok((device, inode, 0));
     }
-    Ok((status.stx_dev_major, status.stx_dev_minor, status.stx_ino, status.stx_mnt_id))
+    let device = libc::makedev(status.stx_dev_major, status.stx_dev_minor);
+    Ok((device as u64, status.stx_ino, status.stx_mnt_id))
 }
 
 /// Whether the caller's root directory is the root of a mount: it is not after most uses of chroot(2). `None`: not
