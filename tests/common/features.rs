@@ -219,6 +219,7 @@ const NEEDED: &[(Need, &[&str])] = &[
         Need::Feature("setns-pidfd"),
         &["a_spawn_allocates_no_more_than_this", "a_spawn_makes_these_calls_and_no_others"],
     ),
+    (Need::Feature("statx"), &["a_spawn_makes_these_calls_and_no_others"]),
     // What the kernel answers, and for which reason.
     (
         Need::NoFilter,
