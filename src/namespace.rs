@@ -370,9 +370,9 @@ fn proc_is_own() -> bool {
     fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == own.as_str())
 }
 
-/// Whether the kernel does not know this ioctl of a namespace file.
+/// Whether the kernel does not know this ioctl of a namespace file, or a filter refuses it, for none of those takes a right.
 fn lacks_request(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::ENOSYS))
+    matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::ENOSYS | libc::EPERM))
 }
 
 /// The error of opening a file, which is one of a process.
