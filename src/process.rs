@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 
 use crate::error::{At as _, Error, Result, Step};
 use crate::inventory::link;
+use crate::namespace::ns_pids;
 use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, sys};
 
 /// ptrace(2), "Ptrace access mode checking", in short.
@@ -73,7 +74,8 @@ impl PidFd {
     /// and for one outside the caller's pid namespace.
     ///
     /// # Errors
-    /// [`Step::Inspect`]: before Linux 6.13 it is read from `/proc/self/fdinfo`, which may be missing.
+    /// [`Step::Inspect`]: before Linux 6.13 it is read from `/proc/self/fdinfo`, which may be missing. Where that /proc is of another pid
+    /// namespace than the caller's, pidfd_open(2) is needed as well.
     ///
     /// # References
     /// pidfd_open(2), proc_pid_fdinfo(5)
@@ -81,16 +83,38 @@ impl PidFd {
         match sys::pidfd::pid(self.as_fd()) {
             Ok(pid) => Ok(Some(pid)),
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
-            Err(_) => self.pid_in_proc(),
+            Err(_) => self.pid_by_proc(),
         }
+    }
+
+    /// Its id as the caller numbers it, of a /proc that may number processes otherwise.
+    fn pid_by_proc(&self) -> Result<Option<u32>> {
+        let info = self.info()?;
+        let number = pid_of(&info);
+        if number.is_none() || sys::readlink::number(c"/proc/self") == Some(std::process::id()) {
+            return Ok(number);
+        }
+        // Its numbers in the pid namespace of that /proc and in those below, down to its own. In the caller's it is the one that is its.
+        for candidate in ns_pids(&info) {
+            match sys::pidfd::open(candidate).map(Self) {
+                Ok(process) if process.pid_in_proc()? == number => return Ok(Some(candidate)),
+                Err(error) if sys::pidfd::is_refusal(&error) => {
+                    return Err(error).at(|| Step::Inspect).map_err(|error| error.on("a pidfd"));
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     /// Its id as the mounted /proc numbers it, which may be that of another pid namespace than the caller's.
     pub(crate) fn pid_in_proc(&self) -> Result<Option<u32>> {
+        self.info().map(|info| pid_of(&info))
+    }
+
+    fn info(&self) -> Result<String> {
         let path = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
-        let info =
-            fs::read_to_string(path).at(|| Step::Inspect).map_err(|error| error.on("a pidfd"))?;
-        Ok(pid_of(&info))
+        fs::read_to_string(path).at(|| Step::Inspect).map_err(|error| error.on("a pidfd"))
     }
 
     /// A handle for the namespace of this kind that the process is in.

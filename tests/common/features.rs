@@ -22,6 +22,8 @@ enum What {
     Call(c_long),
     /// With that many bytes of arguments. libc's has more, and makes no thread any more if that is EPERM.
     Clone3OfTheCrate,
+    /// With no flag of coreutils', which has nothing to fall back to if that is EPERM.
+    StatxOfTheCrate,
     /// With several kinds at once, which only a pidfd can have: a filter does not see what a descriptor is.
     SetnsOfSeveral,
     /// ioctl(2) of this type, from this number on.
@@ -99,7 +101,7 @@ pub(crate) const FEATURES: [Feature; 13] = [
     Feature {
         name: "statx",
         old: libc::ENOSYS,
-        taken: What::Call(libc::SYS_statx),
+        taken: What::StatxOfTheCrate,
         is_here: || answer(libc::SYS_statx, [0, 0, 0, 0, 0]) == libc::EFAULT,
     },
     Feature {
@@ -216,6 +218,10 @@ const NEEDED: &[(Need, &[&str])] = &[
     (Need::Feature("close_range"), &["a_spawn_makes_these_calls_and_no_others"]),
     (Need::Feature("pidfd_open"), &["a_spawn_makes_these_calls_and_no_others"]),
     (
+        Need::Feature("pidfd-ioctls"),
+        &["a_spawn_allocates_no_more_than_this", "a_spawn_makes_these_calls_and_no_others"],
+    ),
+    (
         Need::Feature("setns-pidfd"),
         &["a_spawn_allocates_no_more_than_this", "a_spawn_makes_these_calls_and_no_others"],
     ),
@@ -260,8 +266,8 @@ impl Feature {
             statement(libc::BPF_JMP | how | libc::BPF_K, value, yes, no)
         };
         let answer = statement(libc::BPF_RET, libc::SECCOMP_RET_ERRNO | errno as u32, 0, 0);
-        // The low half of the second argument, after the number, the architecture, the address and the first.
-        let second = if cfg!(target_endian = "big") { 28 } else { 24 };
+        // The low halves of the second and third argument, after the number, the architecture, the address and the first.
+        let [second, third] = if cfg!(target_endian = "big") { [28, 36] } else { [24, 32] };
         let of = |call: c_long, mut rest: Vec<libc::sock_filter>| {
             let past = rest.len() as u8 + 1;
             let mut program = vec![load(0), jump(libc::BPF_JEQ, call as u32, 0, past)];
@@ -274,6 +280,11 @@ impl Feature {
             What::Clone3OfTheCrate if errno == libc::ENOSYS => of(libc::SYS_clone3, Vec::new()),
             What::Clone3OfTheCrate => {
                 of(libc::SYS_clone3, vec![load(second), jump(libc::BPF_JEQ, 64, 0, 1)])
+            }
+            What::StatxOfTheCrate if errno == libc::ENOSYS => of(libc::SYS_statx, Vec::new()),
+            What::StatxOfTheCrate => {
+                let flag = libc::AT_NO_AUTOMOUNT as u32;
+                of(libc::SYS_statx, vec![load(third), jump(libc::BPF_JSET, flag, 1, 0)])
             }
             What::SetnsOfSeveral => {
                 let alu = |how: c_uint, value| statement(libc::BPF_ALU | how, value, 0, 0);
