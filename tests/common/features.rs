@@ -189,6 +189,7 @@ const NEEDED: &[(Need, &[&str])] = &[
             "a_new_root_needs_a_directory_for_proc",
             "a_read_only_root",
             "an_empty_root_of_memory",
+            "as_bubblewrap_does",
             "dots_stop_at_the_root",
             "exec_has_a_root",
             "it_serves_an_idmapped_mount",
