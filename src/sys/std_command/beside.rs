@@ -20,8 +20,9 @@ pub(super) struct Room {
     stack: UnsafeCell<[u8; STACK]>,
     /// Its state is that of the process.
     shared: Shared,
-    /// What the process is told, to be there before it is released: two ids or descriptors, and a directory; and its answer, an errno.
-    pub(super) numbers: [AtomicI32; 2],
+    /// What the process is told, to be there before it is released: two ids, or two descriptors and an id, and a directory; and its
+    /// answer, an errno.
+    pub(super) numbers: [AtomicI32; 3],
     pub(super) directory: AtomicI32,
     pub(super) answer: AtomicI32,
     /// The process that it is beside.
@@ -36,7 +37,7 @@ impl Room {
         Self {
             stack: UnsafeCell::new([0; STACK]),
             shared: Shared::default(),
-            numbers: [AtomicI32::new(-1), AtomicI32::new(-1)],
+            numbers: [const { AtomicI32::new(-1) }; 3],
             directory: AtomicI32::new(-1),
             answer: AtomicI32::new(libc::EIO),
             of: AtomicI32::new(0),

@@ -38,7 +38,7 @@ fn next_child_is_first(proc: RawFd) -> bool {
 fn map_from_outside(ids: &Ids, own: &OwnedFd) -> Result<(), Errno> {
     let room = Room::new(|room| {
         if room.await_release() {
-            let [uid, gid] = room.numbers.each_ref().map(|id| id.load(SeqCst) as u32);
+            let [uid, gid, _] = room.numbers.each_ref().map(|id| id.load(SeqCst) as u32);
             let result = Ids { uid, gid }.map(room.directory.load(SeqCst));
             room.answer.store(result.map_or_else(|errno| errno.0, |()| 0), SeqCst);
         }

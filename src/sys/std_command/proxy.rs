@@ -24,7 +24,7 @@ pub(super) fn guard(room: &Room) {
     if !room.await_release() {
         return;
     }
-    let [proxy, program] = [&room.numbers[0], &room.numbers[1]].map(|number| number.load(SeqCst));
+    let [proxy, program, id] = room.numbers.each_ref().map(|number| number.load(SeqCst));
     // A table of its own, with these two: the program's pipes are to close when the program ends.
     let own = call(libc::SYS_unshare, [libc::CLONE_FILES as usize, 0, 0, 0, 0, 0]);
     if own.is_err() || close_all_but([proxy, program]).is_err() || beside::die_with(0).is_err() {
@@ -34,7 +34,11 @@ pub(super) fn guard(room: &Room) {
     while let Ok([proxy_ended, program_ended]) = poll::wait_readable([proxy, program]) {
         if proxy_ended {
             let kill = [program as usize, libc::SIGKILL as usize, 0, 0, 0, 0];
-            let _ = call(libc::SYS_pidfd_send_signal, kill);
+            let refused = call(libc::SYS_pidfd_send_signal, kill).is_err();
+            // By a filter. Nobody has reaped what had not ended just now.
+            if refused && !program_ended {
+                beside::kill(id, libc::SIGKILL);
+            }
         }
         if proxy_ended || program_ended {
             return;
@@ -76,8 +80,9 @@ pub(super) unsafe fn split(
     let error = match unsafe { fork_program(namespaces) } {
         Ok(Forked::Program(program)) => return Ok(program),
         Ok(Forked::Proxy { program, ids, gate }) => {
-            for (number, fd) in room.numbers.iter().zip(ids) {
-                number.store(fd, SeqCst);
+            let [own, its] = ids;
+            for (number, value) in room.numbers.iter().zip([own, its, program]) {
+                number.store(value, SeqCst);
             }
             let started = match guard {
                 Guard::Started => Ok(()),
