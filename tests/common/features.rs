@@ -168,6 +168,33 @@ const NEEDED: &[(Need, &[&str])] = &[
             "the_same_as_lsns_on_this_host",
         ],
     ),
+    // Signals other than the one that kills.
+    (
+        Need::Feature("pidfd_send_signal"),
+        &[
+            "a_pidfd_of_a_process_that_is_gone",
+            "a_runtime_that_ends",
+            "a_zombie_in_new_namespaces_shows_them",
+            "a_zombie_shows_user_and_pid",
+            "after_the_end",
+            "another_user",
+            "daemons_go_with_it",
+            "deaths_by_signal_are_exact",
+            "forgotten_ones_stay",
+            "killed_while_it_waits",
+            "memory_is_given_up",
+            "signals_are_passed_on",
+            "signals_arrive",
+            "signals_through_a_pidfd",
+            "signals_wait",
+            "signals_while_another_waits",
+            "statuses_are_exact",
+            "statuses_are_exact_inside",
+            "statuses_behind_an_init_are_exact",
+            "stopped_while_it_waits",
+            "while_it_exits",
+        ],
+    ),
     // What is lost with a child that somebody else has waited for.
     (
         Need::Feature("pidfd-ioctls"),
@@ -215,7 +242,14 @@ const NEEDED: &[(Need, &[&str])] = &[
     // The test's own hook calls it.
     (Need::Feature("close_range"), &["hooks_run_before_it_waits"]),
     // Which system calls are made, and how much is allocated, where nothing is missing.
-    (Need::Feature("clone3"), &["a_spawn_makes_these_calls_and_no_others"]),
+    (
+        Need::Feature("clone3"),
+        &["a_spawn_allocates_no_more_than_this", "a_spawn_makes_these_calls_and_no_others"],
+    ),
+    (
+        Need::Feature("pidfd_send_signal"),
+        &["a_spawn_allocates_no_more_than_this", "a_spawn_makes_these_calls_and_no_others"],
+    ),
     (Need::Feature("close_range"), &["a_spawn_makes_these_calls_and_no_others"]),
     (Need::Feature("pidfd_open"), &["a_spawn_makes_these_calls_and_no_others"]),
     (
