@@ -157,6 +157,7 @@ const NEEDED: &[(Need, &[&str])] = &[
         Need::Feature("pidfd_open"),
         &[
             "a_pidfd",
+            "a_process_that_is_closed_to_its_user",
             "a_zombie_shows_user_and_pid",
             "descriptor_0_is_a_descriptor",
             "filter_that_kills_one_thread",
@@ -261,6 +262,21 @@ const NEEDED: &[(Need, &[&str])] = &[
         &["a_spawn_allocates_no_more_than_this", "a_spawn_makes_these_calls_and_no_others"],
     ),
     (Need::Feature("statx"), &["a_spawn_makes_these_calls_and_no_others"]),
+    // Whether programs may gain privileges is a part of what they are to be, or of why they fail.
+    (
+        Need::NewPrivileges,
+        &[
+            "entered_namespaces_have_exactly_these",
+            "exactly_these_are_kept",
+            "exec_has_exactly_these",
+            "failing_helpers_of_a_user",
+            "functions_have_exactly_these",
+            "hooks_have_exactly_these",
+            "new_user_namespaces_have_exactly_these",
+            "no_new_privs_is_set",
+            "what_the_thread_is_the_program_is",
+        ],
+    ),
     // What the kernel answers, and for which reason.
     (
         Need::NoFilter,

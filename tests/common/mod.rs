@@ -34,6 +34,8 @@ pub(crate) enum Need {
     NoSanitizer(&'static str),
     /// This of [`features`], which `.ci/without` takes away.
     Feature(&'static str),
+    /// That it may gain privileges, which an ordinary user gives up to have a filter.
+    NewPrivileges,
     /// No seccomp filter on it, for whose answers nobody could know what the kernel's would be.
     NoFilter,
 }
@@ -46,6 +48,7 @@ impl Need {
             Self::User => "user",
             Self::UserNamespaces => "userns",
             Self::Program(name) | Self::Feature(name) => name,
+            Self::NewPrivileges => "new privileges",
             Self::NoFilter => "no filter",
             Self::NoSanitizer(_) => "no-sanitizer",
         }
@@ -79,6 +82,11 @@ impl Need {
             Self::Feature(name) => {
                 let here = (features::Feature::named(name).is_here)();
                 (!here).then(|| format!("needs {name} of the kernel"))
+            }
+            Self::NewPrivileges => {
+                let status = fs::read_to_string("/proc/self/status").expect("status");
+                let given_up = field("NoNewPrivs", &status) != "0";
+                given_up.then(|| "needs to be without no_new_privs".to_owned())
             }
             Self::NoFilter => {
                 let status = fs::read_to_string("/proc/self/status").expect("status");
