@@ -55,7 +55,7 @@ pub fn setns(namespace: &Namespace) -> Result<()> {
 /// An empty set changes nothing. Otherwise as [`setns`]. With `MOUNT` and other kinds the process must have one thread:
 /// the kernel would move the root and working directory of all of them.
 ///
-/// Before Linux 5.8, where setns(2) takes no process, the namespaces are opened and then entered one after the other, in an order in which
+/// Before Linux 5.8, where setns(2) takes no process, and behind a seccomp filter that refuses one, the namespaces are opened and then entered one after the other, in an order in which
 /// a child with the caller's rights was able to enter them before. So all or none holds there, too, unless the caller's rights
 /// are changed in between; then the message says which have been entered. With `USER`, `MOUNT` or `TIME` among several the
 /// process must have one thread.
@@ -106,8 +106,13 @@ pub fn setns_process(process: &PidFd, namespaces: Namespaces) -> Result<()> {
         result => result,
     };
     let result = match result {
-        // Before Linux 5.8 a pidfd is no namespace file.
-        Err(error) if is_einval(&error) && setns_each::is_needed() => {
+        // Before Linux 5.8 a pidfd is no namespace file. A filter may refuse it, and not what is entered by a file; if it is the kernel who
+        // refuses, then one of those, too.
+        Err(error)
+            if (is_einval(&error) && setns_each::is_needed())
+                || (error.kind() == io::ErrorKind::PermissionDenied
+                    && sys::probe::seccomp_mode() != Some(0)) =>
+        {
             setns_each::enter_each(process, namespaces)
         }
         result => result.at(|| Step::EnterProcess(namespaces)),

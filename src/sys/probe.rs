@@ -126,8 +126,8 @@ impl Probe {
                 fails_with(&[libc::EBADF], call(libc::SYS_setns, [usize::MAX, 0, 0, 0, 0, 0]))
             }
             Self::SetnsPidfd(fd) => {
-                // Into what it is in already. EINVAL is what a file that is no namespace got before.
-                let set = libc::CLONE_NEWNS as usize;
+                // Into what it is in already, two of them, which only a pidfd has. EINVAL is what a file that is no namespace got before.
+                let set = (libc::CLONE_NEWNS | libc::CLONE_NEWUTS) as usize;
                 match call(libc::SYS_setns, [fd as usize, set, 0, 0, 0, 0]) {
                     Err(Errno(errno @ (libc::EINVAL | libc::ENOSYS))) => Err(Errno(errno)),
                     _ => Ok(()),

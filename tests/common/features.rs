@@ -140,18 +140,6 @@ pub(crate) const FEATURES: [Feature; 13] = [
 
 /// The tests that are about a newer feature itself, or about what only it can do. All others pass on what the crate falls back to.
 const NEEDED: &[(Need, &[&str])] = &[
-    (
-        Need::Feature("setns-pidfd"),
-        &[
-            // `setns_process` is an error without it.
-            "a_dead_process_cannot_be_entered",
-            "all_of_a_container_as_docker_exec_does",
-            "all_or_none_beside_a_thread",
-            "several_at_once",
-            "several_at_once_and_user",
-            "the_own_user_namespace_is_passed_over",
-        ],
-    ),
     // Handles of processes by their numbers, and what is found through those: for the caller's own alone there is another way.
     (
         Need::Feature("pidfd_open"),
@@ -242,6 +230,7 @@ const NEEDED: &[(Need, &[&str])] = &[
     ),
     // The test's own hook calls it.
     (Need::Feature("close_range"), &["hooks_run_before_it_waits"]),
+    (Need::Feature("setns-pidfd"), &["filter_that_kills_one_thread"]),
     // Which system calls are made, and how much is allocated, where nothing is missing.
     (
         Need::Feature("clone3"),
