@@ -231,6 +231,8 @@ const NEEDED: &[(Need, &[&str])] = &[
     // The test's own hook calls it.
     (Need::Feature("close_range"), &["hooks_run_before_it_waits"]),
     (Need::Feature("setns-pidfd"), &["filter_that_kills_one_thread"]),
+    // That a newer call is there tells a filter from an older kernel.
+    (Need::Feature("pidfd-ioctls"), &["clone3_is_missing"]),
     // Which system calls are made, and how much is allocated, where nothing is missing.
     (
         Need::Feature("clone3"),
