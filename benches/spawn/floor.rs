@@ -178,6 +178,9 @@ impl Floor {
             of_numbers(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as usize, 1]);
         }
         assert_eq!(words.failed.load(SeqCst), 0, "the floor's child has failed");
+        if self.same && self.set.contains(Namespaces::TIME) {
+            look_at_time(words.pidfd.load(SeqCst));
+        }
         // SAFETY: plain integers.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         let (which, id) = if self.same {
@@ -195,6 +198,25 @@ impl Floor {
             // SAFETY: the pidfd of this spawn.
             unsafe { libc::close(words.pidfd.load(SeqCst)) };
         }
+    }
+}
+
+/// Whether the program is in its time namespace yet.
+fn look_at_time(pidfd: c_int) {
+    const PIDFD_GET_TIME_NAMESPACE: libc::Ioctl = 0xff07;
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: a text that ends with NUL.
+    let own = unsafe { libc::open(c"/proc/thread-self/ns/time".as_ptr(), flags) };
+    // SAFETY: takes numbers.
+    let childs = unsafe { libc::ioctl(pidfd, PIDFD_GET_TIME_NAMESPACE, 0) };
+    for file in [own, childs] {
+        // SAFETY: plain integers.
+        let mut status: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: fills the status.
+        assert_eq!(unsafe { libc::fstat(file, &raw mut status) }, 0);
+        std::hint::black_box(&status);
+        // SAFETY: its own descriptor.
+        unsafe { libc::close(file) };
     }
 }
 

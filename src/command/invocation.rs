@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::env;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString, c_char};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,25 +18,44 @@ use crate::sys::child::{Addresses, Exec};
 /// Texts, and a list of their addresses that ends with null.
 #[derive(Debug)]
 struct Texts {
-    texts: Vec<CString>,
+    /// One behind the other, each with its NUL: next to each other they are read fastest.
+    bytes: Box<[u8]>,
     addresses: Addresses,
 }
 
 impl Texts {
-    fn new(texts: Vec<CString>) -> Self {
-        let addresses = Addresses::of(&texts);
-        Self { texts, addresses }
+    fn collect<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> Result<Self> {
+        let mut bytes = Vec::new();
+        for text in texts {
+            if text.contains(&0) {
+                return Err(has_nul(OsStr::from_bytes(text)));
+            }
+            bytes.extend_from_slice(text);
+            bytes.push(0);
+        }
+        let bytes = bytes.into_boxed_slice();
+        let addresses = Addresses::of(&bytes);
+        Ok(Self { bytes, addresses })
     }
 
-    fn collect<'t>(texts: impl IntoIterator<Item = &'t OsStr>) -> Result<Self> {
-        texts.into_iter().map(c_string).collect::<Result<_>>().map(Self::new)
+    fn iter(&self) -> impl Iterator<Item = &OsStr> {
+        let texts = self.bytes.split_inclusive(|byte| *byte == 0);
+        texts.map(|text| OsStr::from_bytes(text.strip_suffix(b"\0").unwrap_or(text)))
     }
+
+    /// Their addresses, without the null.
+    fn each(&self) -> &[*const c_char] {
+        self.addresses.as_slice().split_last().map_or(&[], |(_, addresses)| addresses)
+    }
+}
+
+fn has_nul(text: &OsStr) -> Error {
+    Error::invalid(format!("{text:?} has a NUL byte in it"))
 }
 
 /// Text without NUL, which was checked.
 pub(super) fn c_string(text: &OsStr) -> Result<CString> {
-    CString::new(text.as_bytes())
-        .map_err(|_| Error::invalid(format!("{text:?} has a NUL byte in it")))
+    CString::new(text.as_bytes()).map_err(|_| has_nul(text))
 }
 
 /// Where the program may be, and its arguments.
@@ -51,9 +70,24 @@ pub(super) struct Program {
 /// An environment that was copied.
 #[derive(Debug)]
 pub(super) struct Environment {
-    /// The caller's variables that it was made from.
-    from: Vec<(OsString, OsString)>,
+    /// The caller's variables that it was made from, where it was made other than they are.
+    from: Option<Texts>,
     texts: Texts,
+}
+
+impl Environment {
+    /// Whether the caller's variables are what they were then.
+    fn is_of_now(&self) -> bool {
+        let mut rest = &*self.from.as_ref().unwrap_or(&self.texts).bytes;
+        for (key, value) in env::vars_os() {
+            let parts = [key.as_bytes(), b"=", value.as_bytes(), b"\0"];
+            match parts.iter().try_fold(rest, |rest, part| rest.strip_prefix(*part)) {
+                Some(behind) => rest = behind,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
 }
 
 /// What is executed in one spawn.
@@ -75,17 +109,15 @@ impl Invocation {
 
     /// Where the program may be, in the order in which it is looked for.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        let texts = self.program.paths.texts.iter();
-        texts.map(|path| Path::new(OsStr::from_bytes(path.to_bytes())))
+        self.program.paths.iter().map(Path::new)
     }
 
     /// After hooks it is the environment as they left it, unless the command has one of its own.
     pub(super) fn exec(&self, own_environment: bool) -> Exec<'_> {
         let Program { paths, argv, .. } = &*self.program;
-        let paths = paths.addresses.as_slice().get(..paths.texts.len()).unwrap_or_default();
         let envp = self.environment.as_ref().filter(|_| own_environment);
         let envp = envp.map(|environment| environment.texts.addresses.as_slice());
-        Exec { paths, argv: argv.addresses.as_slice(), envp }
+        Exec { paths: paths.each(), argv: argv.addresses.as_slice(), envp }
     }
 
     /// The environment for a function, if it is not the caller's.
@@ -109,8 +141,10 @@ fn new_program(command: &Command, searched: Option<OsString>) -> Result<Arc<Prog
     let name = command.get_program();
     let paths = candidates(name, searched.as_deref())?;
     let arg0 = command.arg0.as_deref().unwrap_or(name);
-    let argv = Texts::collect(std::iter::once(arg0).chain(command.get_args()))?;
-    Ok(Arc::new(Program { searched, paths: Texts::new(paths), argv }))
+    let args = std::iter::once(arg0).chain(command.get_args());
+    let argv = Texts::collect(args.map(OsStr::as_bytes))?;
+    let paths = Texts::collect(paths.iter().map(|path| path.to_bytes()))?;
+    Ok(Arc::new(Program { searched, paths, argv }))
 }
 
 /// A copy is made under std's lock, for another thread may change the environment while the child execs. Where there is no other thread, and the
@@ -131,18 +165,17 @@ fn environment(
 #[inline(never)]
 fn copy(settings: &Settings, kept: &mut Option<Arc<Environment>>) -> Result<Arc<Environment>> {
     if let Some(kept) = kept {
-        let as_before = || {
-            let mut now = env::vars_os();
-            kept.from.iter().all(|before| now.next().as_ref() == Some(before))
-                && now.next().is_none()
-        };
-        if !settings.takes_callers() || as_before() {
+        if !settings.takes_callers() || kept.is_of_now() {
             return Ok(Arc::clone(kept));
         }
     }
     let from: Vec<_> = if settings.takes_callers() { env::vars_os().collect() } else { Vec::new() };
-    let entries = settings.entries(&from);
-    let texts = Texts::collect(entries.iter().map(|entry| OsStr::from_bytes(entry)))?;
+    let collect = |entries: Vec<Vec<u8>>| Texts::collect(entries.iter().map(Vec::as_slice));
+    let texts = collect(settings.entries(&from))?;
+    let from = match settings.is_changed() {
+        true => Some(collect(Settings::default().entries(&from))?),
+        false => None,
+    };
     Ok(Arc::clone(kept.insert(Arc::new(Environment { from, texts }))))
 }
 
@@ -200,9 +233,7 @@ mod tests {
         assert!(Arc::ptr_eq(&environments[0], &environments[1]));
         command.arg("x").env("A", "2");
         let third = Invocation::new(&command, true, &mut command.kept.parts()).unwrap();
-        assert_eq!(third.program.argv.texts.len(), 2);
-        assert!(
-            third.environment.unwrap().texts.texts.iter().any(|text| text.as_bytes() == b"A=2")
-        );
+        assert_eq!(third.program.argv.iter().count(), 2);
+        assert!(third.environment.unwrap().texts.iter().any(|text| text == "A=2"));
     }
 }

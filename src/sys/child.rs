@@ -9,7 +9,7 @@
 //! The child replays a list of [`Op`]s. When one fails, its place in the list and the errno are left in
 //! [`Shared`], and the caller, who still has the list, knows step and operand from the place.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_ulong, c_void};
+use std::ffi::{CStr, c_char, c_int, c_ulong, c_void};
 use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
@@ -148,8 +148,10 @@ unsafe impl Send for Addresses {}
 unsafe impl Sync for Addresses {}
 
 impl Addresses {
-    pub(crate) fn of(texts: &[CString]) -> Self {
-        Self(texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect())
+    /// Of texts that stand one behind the other, each with its NUL.
+    pub(crate) fn of(texts: &[u8]) -> Self {
+        let texts = texts.split_inclusive(|byte| *byte == 0);
+        Self(texts.map(|text| text.as_ptr().cast()).chain([ptr::null()]).collect())
     }
 
     pub(crate) fn as_slice(&self) -> &[*const c_char] {
