@@ -209,7 +209,8 @@ fn look_at_time(pidfd: c_int) {
     let own = unsafe { libc::open(c"/proc/thread-self/ns/time".as_ptr(), flags) };
     // SAFETY: takes numbers.
     let childs = unsafe { libc::ioctl(pidfd, PIDFD_GET_TIME_NAMESPACE, 0) };
-    for file in [own, childs] {
+    // A program that has ended is in none.
+    for file in [own, childs].into_iter().filter(|file| *file >= 0) {
         // SAFETY: plain integers.
         let mut status: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: fills the status.
