@@ -14,7 +14,14 @@ struct Line {
 fn lsns(arguments: &[&str]) -> BTreeMap<(String, u64), Line> {
     let mut command = StdCommand::new("lsns");
     command.args(["--json", "--list", "--output", "NS,TYPE,NPROCS,PID,PNS,ONS"]).args(arguments);
-    let output = command.output().expect("lsns");
+    let mut output = command.output().expect("lsns");
+    // It fails, without a word, when a process that it looks at ends.
+    for _ in 0..20 {
+        if output.status.success() {
+            break;
+        }
+        output = command.output().expect("lsns");
+    }
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     // Older ones write numbers as text.
