@@ -12,7 +12,8 @@ use super::stdio::Default;
 use super::{Command, clock, validate};
 use crate::error::{Cause, Error, Result, Step};
 use crate::sys::child::Op;
-use crate::sys::spawn::{Failure, Part, Replacement};
+use crate::sys::replace::{Part, Replacement};
+use crate::sys::spawn::Failure;
 use crate::{Namespace, NamespaceId, NamespaceKind, Namespaces, diagnose, sys, threads};
 
 pub(super) fn exec(command: &mut Command) -> Error {
@@ -97,8 +98,11 @@ fn replace(command: &Command, code: &mut Code<'_>, way: Way) -> Result<Error> {
 
     let inheritable = sys::fcntl::Inheritable::now();
     let saved = sys::fcntl::Saved::save(&materials.targets(), materials.numbers);
-    let (part, failure) =
-        sys::spawn::replace_self(Replacement { enter: &mut enter, map: &mut map, rest: &mut rest });
+    let (part, failure) = sys::replace::replace_self(Replacement {
+        enter: &mut enter,
+        map: &mut map,
+        rest: &mut rest,
+    });
     if raised {
         sys::prctl::set_dumpable(0);
     }

@@ -108,13 +108,13 @@ fn is_plain(command: &Command, default: &Default) -> bool {
 /// As many operations as there are at the most.
 const MOST: usize = 9;
 
-/// The list of operations, without memory of its own.
-struct List<'a> {
+/// The list of operations, in an array: there are few.
+struct Ops<'a> {
     ops: [Op<'a>; MOST],
     length: usize,
 }
 
-impl<'a> List<'a> {
+impl<'a> Ops<'a> {
     fn new() -> Self {
         Self { ops: std::array::from_fn(|_| Op::End), length: 0 }
     }
@@ -129,7 +129,7 @@ impl<'a> List<'a> {
     }
 }
 
-impl<'a> Extend<Op<'a>> for List<'a> {
+impl<'a> Extend<Op<'a>> for Ops<'a> {
     fn extend<I: IntoIterator<Item = Op<'a>>>(&mut self, ops: I) {
         ops.into_iter().for_each(|op| self.push(op));
     }
@@ -185,7 +185,7 @@ impl<'c> Plain<'c> {
         Spec::new(false).with(created | CLONE_CLEAR_SIGHAND | table | vfork)
     }
 
-    fn list<'p>(&'p self, list: &mut List<'p>) {
+    fn list<'p>(&'p self, list: &mut Ops<'p>) {
         let created = self.command.namespaces;
         if created.contains(Namespaces::TIME) {
             list.push(Op::UnshareTimeIfLegacy { for_function: false });
@@ -208,7 +208,7 @@ impl<'c> Plain<'c> {
     }
 
     fn spawn(self) -> Result<Child> {
-        let mut list = List::new();
+        let mut list = Ops::new();
         self.list(&mut list);
         let ops = list.as_mut_slice();
         let result = if self.command.namespaces.contains(Namespaces::USER) {
@@ -277,6 +277,7 @@ fn check(command: &Command, kept: &mut Parts) -> Result<()> {
     kept.are_valid = true;
     Ok(())
 }
+
 #[cfg(test)]
 mod tests {
     use super::super::hook::Code;
@@ -306,7 +307,7 @@ mod tests {
             return None;
         }
         let plain = Plain::new(command).unwrap()?;
-        let mut list = List::new();
+        let mut list = Ops::new();
         plain.list(&mut list);
         let ops = list.as_mut_slice().iter().map(shape).collect();
         Some((format!("{:?}", plain.first()), ops, plain.closes_memory))

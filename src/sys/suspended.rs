@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use super::child::Op;
 use super::clone::Spec;
-use super::spawn::{Arrival, Failure, Family, Help, Program, Seen, attend, launch};
+use super::family::Family;
+use super::spawn::{Arrival, Failure, Help, Program, Seen, attend, launch};
 use super::{fcntl, pidfd, pipe, wait};
 
 /// A pipe. The child has the end to read from, and nobody but the caller the other one, so it ends with the caller.

@@ -6,6 +6,7 @@ mod calls;
 mod common;
 mod environment;
 mod kinds;
+mod maps;
 mod names;
 mod signals;
 mod tracer;
@@ -24,6 +25,8 @@ fn main() {
         ("variable", environment::variable_case),
         ("variable beside a thread", environment::beside_a_thread_case),
         ("variables all the time", environment::all_the_time_case),
+        ("maps", maps::maps_case),
+        ("ids", maps::ids_case),
     ];
     let counted: &'static [Need] =
         &[Need::UserNamespaces, Need::NoSanitizer("its allocator is another, and asks the kernel")];
@@ -39,6 +42,14 @@ fn main() {
             in_own_process("variable beside a thread")
         }),
         test("no_environment_is_torn", || in_own_process("variables all the time")),
+        test_with("id_maps_that_were_changed_are_written", &[Need::UserNamespaces], || {
+            in_own_process("maps")
+        }),
+        test_with(
+            "ids_that_the_caller_has_changed_are_mapped",
+            &[Need::Root, Need::UserNamespaces],
+            || in_own_process("ids"),
+        ),
     ];
     // Elsewhere libc clones, without clone3, and other copies are made.
     let own_engine = cfg!(all(
