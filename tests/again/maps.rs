@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use linux_namespaces::{Command, Step, flags::USER};
+use linux_namespaces::{Command, IdRange, Step, flags::USER};
 
 use crate::common::is_root;
 
@@ -27,12 +27,17 @@ pub(crate) fn maps_case() {
         assert_eq!(seen(&mut command, &file), format!("{own} {own} 1 x"));
     }
     // One thing at a time: any of these forgets all that is kept.
-    command.map_root_user();
-    for _ in 0..2 {
-        assert_eq!(seen(&mut command, &file), format!("0 {own} 1 x"));
+    for inside in [5, 6] {
+        command.uid_map([IdRange { inside, outside: own, count: 1 }]);
+        for _ in 0..2 {
+            assert_eq!(seen(&mut command, &file), format!("{inside} {own} 1 x"));
+        }
     }
     command.arg("y");
-    assert_eq!(seen(&mut command, &file), format!("0 {own} 1 x y"));
+    assert_eq!(seen(&mut command, &file), format!("6 {own} 1 x y"));
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).arg(&file).args(["first", "x", "y"]).namespaces(USER);
+    assert_eq!(seen(&mut command, &file), format!("{own} {own} 1 x y"));
     command.leave_unmapped();
     for _ in 0..2 {
         // Which the file was made for: the program itself is nobody.
