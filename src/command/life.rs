@@ -45,7 +45,8 @@ impl Command {
     /// It is set after the ids and capabilities have changed, which would clear it. A caller that dies during the spawn takes the child
     /// with it. The kernel clears it when the program executes one that is set-user-id or has file capabilities; what the program forks does
     /// not inherit it. With `PID` the program is process 1, which only SIGKILL is sure to end, and with it all others there;
-    /// with [`init`](Self::init) the signal is passed on.
+    /// with [`init`](Self::init) the signal is passed on. A program that handles the signal may get it twice: when a process with several
+    /// threads is killed, a child of one that ends first becomes another's, and the kernel sends the signal again at the end of that.
     ///
     /// To the kernel the parent is a thread, not a process. So the program is cloned by a thread of its own, made for it, which sleeps
     /// until the program has ended: the caller has one thread more for as long. That thread ends early, and the signal is sent, also
