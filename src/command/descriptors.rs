@@ -1,6 +1,7 @@
 //! Which descriptor goes where, and what lies between.
 #![forbid(unsafe_code)]
 
+use std::mem;
 use std::os::fd::RawFd;
 
 use crate::sys::child::Op;
@@ -42,12 +43,14 @@ pub(super) fn moves<'a>(
 }
 
 /// The ranges of descriptors from 3 up that are not among `kept`.
-pub(super) fn gaps(kept: &[RawFd]) -> impl Iterator<Item = (u32, u32)> {
-    let mut kept: Vec<u32> = kept.iter().map(|fd| *fd as u32).filter(|fd| *fd > 2).collect();
+pub(super) fn gaps(mut kept: Vec<RawFd>) -> impl Iterator<Item = (u32, u32)> {
     kept.sort_unstable();
-    let firsts: Vec<u32> = std::iter::once(3).chain(kept.iter().map(|fd| fd + 1)).collect();
-    let lasts = kept.into_iter().map(|fd| fd - 1).chain([u32::MAX]);
-    firsts.into_iter().zip(lasts).filter(|(first, last)| first <= last)
+    let kept = kept.into_iter().map(|fd| fd as u32).filter(|fd| *fd > 2);
+    let around = kept.map(|fd| (fd - 1, fd + 1)).chain([(u32::MAX, u32::MAX)]);
+    let mut first = 3;
+    around
+        .map(move |(last, next)| (mem::replace(&mut first, next), last))
+        .filter(|(first, last)| first <= last)
 }
 
 #[cfg(test)]
@@ -58,8 +61,8 @@ mod tests {
 
     #[test]
     fn gaps_leave_out_what_is_kept() {
-        assert_eq!(gaps(&[]).collect::<Vec<_>>(), [(3, u32::MAX)]);
-        assert_eq!(gaps(&[0, 1, 3, 4, 7]).collect::<Vec<_>>(), [(5, 6), (8, u32::MAX)]);
+        assert_eq!(gaps(vec![]).collect::<Vec<_>>(), [(3, u32::MAX)]);
+        assert_eq!(gaps(vec![7, 0, 1, 4, 3, 4]).collect::<Vec<_>>(), [(5, 6), (8, u32::MAX)]);
     }
 
     /// What the child would do, on a table that says what each number refers to.

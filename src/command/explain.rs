@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use super::plan::Materials;
+use super::plan::{Materials, Prepared};
 use super::{cgroup, dumpable};
 use crate::diagnose::Id;
 use crate::error::{At as _, Cause, Error, Step};
@@ -124,7 +124,7 @@ impl Materials<'_> {
             Op::Uid(_) => self.of_ids(error, Id::User),
             Op::Capabilities(change) => self.of_capabilities(error, *change),
             Op::PreExec(_) if errno == 0 => self.failing(op).because("it panicked"),
-            Op::Exec(_) => not_executed(error, self.is_in_new_root(), &self.candidates()),
+            Op::Exec(_) => self.prepared.not_executed(error, self.joins.kinds),
             _ => error,
         }
     }
@@ -145,20 +145,16 @@ impl Materials<'_> {
             | Op::Init(_)
             | Op::UnshareTimeIfLegacy { .. }
             | Op::Environment(_)
-            | Op::Call(_)
             | Op::OpenNamespace(_)
             | Op::End
             | Op::Probe(_) => Error::new(Step::Clone(created)),
             Op::Unshare(_) => Error::new(Step::Unshare(created)),
             Op::AwaitMaps { .. } | Op::WriteMap(_) => Error::new(Step::UidMap),
-            Op::OwnDescriptors { first } | Op::Close { first, .. } => {
-                Error::new(Step::Fd(*first as RawFd)).on("and up (closing them)")
-            }
+            Op::OwnDescriptors { first } => closing(*first),
             Op::Session => Error::new(Step::Session),
             Op::ParentDeathSignal { signal, .. } => {
                 Error::new(Step::ParentDeathSignal).on(signal.to_string())
             }
-            Op::Suspend { .. } => Error::new(Step::Wait).on("(to be resumed)"),
             Op::ProcessGroup(group) => Error::new(Step::ProcessGroup).on(group.to_string()),
             Op::Hostname(name) => {
                 Error::new(Step::Hostname).on(format!("{:?}", OsStr::from_bytes(name)))
@@ -188,11 +184,11 @@ impl Materials<'_> {
             Op::Uid(uid) => Error::new(Step::Uid).on(uid.to_string()),
             Op::Capabilities(change) => self.changing_capabilities(*change),
             Op::NoNewPrivs => Error::new(Step::NoNewPrivs),
-            Op::Dispositions { .. } | Op::Unblock => {
-                Error::new(Step::Signal).on("dispositions and mask")
-            }
+            Op::Dispositions { .. } => signals(),
             Op::PreExec(_) => Error::new(Step::PreExec),
-            Op::Exec(_) => Error::new(Step::Exec(command.get_program().into())),
+            Op::Suspend { .. } | Op::Close { .. } | Op::Unblock | Op::Call(_) | Op::Exec(_) => {
+                failing_late(op, created, self.prepared.invocation.name())
+            }
         }
     }
 
@@ -246,20 +242,44 @@ impl Materials<'_> {
         }
         diagnose(error)
     }
+}
 
-    /// The program is looked for in a root that the command makes.
-    pub(super) fn is_in_new_root(&self) -> bool {
-        !self.joins.kinds.contains(Namespaces::MOUNT) && self.prepared.mounts.has_root()
-    }
-
-    /// Where the program may be, as far as that can be looked at from here.
-    pub(super) fn candidates(&self) -> Vec<PathBuf> {
-        if self.joins.kinds.contains(Namespaces::MOUNT) || self.prepared.mounts.hides_paths() {
-            return Vec::new();
+impl Prepared {
+    /// execve(2) failed in the namespaces `joined`, and what else the command is about.
+    pub(super) fn not_executed(&self, error: Error, joined: Namespaces) -> Error {
+        let joins_mount = joined.contains(Namespaces::MOUNT);
+        let in_new_root = !joins_mount && self.mounts.has_root();
+        if in_new_root && error.raw_os_error() == Some(libc::ENOENT) {
+            return error.because(
+                "inside the new root there is no such program, or not the loader or interpreter that runs it",
+            );
         }
-        let base = self.command.get_current_dir().unwrap_or(Path::new(""));
-        self.prepared.invocation.paths().map(|candidate| base.join(candidate)).collect()
+        // As far as that can be looked at from here.
+        let is_seen = !joins_mount && !self.mounts.hides_paths();
+        let base = self.directory.as_deref().map(path).unwrap_or_default();
+        let mut candidates = self.invocation.paths().map(|candidate| base.join(candidate));
+        let found = candidates.find(|path| is_seen && path.exists());
+        diagnose::executing(error, found.as_deref())
     }
+}
+
+/// What was being done by an operation that may come behind the wait of a suspended child, when the command is another one or gone.
+pub(super) fn failing_late(op: &Op<'_>, created: Namespaces, program: &OsStr) -> Error {
+    match op {
+        Op::Suspend { .. } => Error::new(Step::Wait).on("(to be resumed)"),
+        Op::Close { first, .. } => closing(*first),
+        Op::Unblock => signals(),
+        Op::Exec(_) => Error::new(Step::Exec(program.into())),
+        _ => Error::new(Step::Clone(created)),
+    }
+}
+
+fn closing(first: u32) -> Error {
+    Error::new(Step::Fd(first as RawFd)).on("and up (closing them)")
+}
+
+fn signals() -> Error {
+    Error::new(Step::Signal).on("dispositions and mask")
 }
 
 /// How a process ended that should not have.
@@ -278,18 +298,6 @@ pub(super) fn killed_by_a_filter(error: Error, how: &str) -> Error {
 
 fn awaiting_maps() -> Error {
     Error::new(Step::ParentDeathSignal).on("SIGKILL for the wait for the id maps")
-}
-
-/// execve(2) failed for a program whose places are `candidates`, as the caller sees them. `in_new_root`: it was looked for in a root that the
-/// caller may not see.
-pub(super) fn not_executed(error: Error, in_new_root: bool, candidates: &[PathBuf]) -> Error {
-    if in_new_root && error.raw_os_error() == Some(libc::ENOENT) {
-        return error.because(
-            "inside the new root there is no such program, or not the loader or interpreter that runs it",
-        );
-    }
-    let found = candidates.iter().find(|path| path.exists());
-    diagnose::executing(error, found.map(PathBuf::as_path))
 }
 
 fn path(text: &CStr) -> PathBuf {

@@ -61,6 +61,8 @@ pub(super) fn c_string(text: &OsStr) -> Result<CString> {
 /// Where the program may be, and its arguments.
 #[derive(Debug)]
 pub(super) struct Program {
+    /// As it was given.
+    name: OsString,
     /// The `PATH` that it is looked for in; `None` for one that is not looked for.
     searched: Option<OsString>,
     paths: Texts,
@@ -107,6 +109,11 @@ impl Invocation {
         })
     }
 
+    /// The program, as it was given.
+    pub(super) fn name(&self) -> &OsStr {
+        &self.program.name
+    }
+
     /// Where the program may be, in the order in which it is looked for.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.program.paths.iter().map(Path::new)
@@ -144,7 +151,7 @@ fn new_program(command: &Command, searched: Option<OsString>) -> Result<Arc<Prog
     let args = std::iter::once(arg0).chain(command.get_args());
     let argv = Texts::collect(args.map(OsStr::as_bytes))?;
     let paths = Texts::collect(paths.iter().map(|path| path.to_bytes()))?;
-    Ok(Arc::new(Program { searched, paths, argv }))
+    Ok(Arc::new(Program { name: name.to_owned(), searched, paths, argv }))
 }
 
 /// A copy is made under std's lock, for another thread may change the environment while the child execs. Where there is no other thread, and the

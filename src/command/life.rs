@@ -196,10 +196,10 @@ impl<'a> Materials<'a> {
     }
 
     /// The descriptors that the child itself needs until exec.
-    pub(super) fn kept(&self) -> Vec<RawFd> {
+    pub(super) fn kept(&self) -> impl Iterator<Item = RawFd> {
         let watches = self.channel.is_some() || self.command.life.parent_death_signal != 0;
         let channel = self.channel.map(|(read, _)| read);
-        self.caller().filter(|_| watches).into_iter().chain(channel).collect()
+        self.caller().filter(|_| watches).into_iter().chain(channel)
     }
 
     /// Whether others than those who could look into the caller could look into the child.

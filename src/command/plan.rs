@@ -27,7 +27,7 @@ use crate::{Namespaces, diagnose, sys};
 /// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
 pub(super) struct Prepared {
     pub(super) invocation: Invocation,
-    directory: Option<CString>,
+    pub(super) directory: Option<CString>,
     pub(super) maps: Option<Arc<Maps>>,
     pub(super) clocks: Option<String>,
     pub(super) mounts: mount::Prepared,
@@ -254,9 +254,8 @@ impl<'a> Materials<'a> {
             let kept: Vec<_> = sources.chain(awaited).chain(self.kept()).chain(cgroup).collect();
             let highest = kept.iter().copied().fold(highest, RawFd::max);
             ops.push(Op::OwnDescriptors { first: (highest + 1) as u32 });
-            let (at_exec, gaps) =
-                (false, gaps(&kept).filter(|(first, _)| *first <= highest as u32));
-            ops.extend(gaps.map(|(first, last)| Op::Close { first, last, at_exec }));
+            let gaps = gaps(kept).filter(|(first, _)| *first <= highest as u32);
+            ops.extend(gaps.map(|(first, last)| Op::Close { first, last, at_exec: false }));
         }
         if let Some(caller) = watched {
             let wait = Op::AwaitMaps { caller };
@@ -323,7 +322,7 @@ impl<'a> Materials<'a> {
                 if let Some((channel, _)) = self.channel {
                     ops.push(Op::Suspend { channel, caller });
                 }
-                ops.extend(self.kept().into_iter().map(|fd| Op::Close {
+                ops.extend(self.kept().map(|fd| Op::Close {
                     first: fd as u32,
                     last: fd as u32,
                     at_exec: false,
@@ -467,9 +466,8 @@ impl<'a> Materials<'a> {
                     .chain(self.joins.fds())
                     .chain(self.caller())
                     .chain(self.cgroup.iter().flat_map(|it| [it.directory, it.processes()]));
-                let kept = self.kept();
-                let unwanted =
-                    own.filter(|fd| *fd > 2 && !targets.contains(fd) && !kept.contains(fd));
+                let stays = |fd: RawFd| targets.contains(&fd) || self.kept().any(|kept| kept == fd);
+                let unwanted = own.filter(|fd| *fd > 2 && !stays(*fd));
                 ops.extend(unwanted.map(|fd| Op::Close {
                     first: fd as u32,
                     last: fd as u32,
@@ -478,8 +476,8 @@ impl<'a> Materials<'a> {
             }
             Closing::Others | Closing::OthersAtExec => {
                 let at_exec = closing == Closing::OthersAtExec;
-                let open = [targets, self.kept()].concat();
-                ops.extend(gaps(&open).map(|(first, last)| Op::Close { first, last, at_exec }));
+                let open = targets.into_iter().chain(self.kept()).collect();
+                ops.extend(gaps(open).map(|(first, last)| Op::Close { first, last, at_exec }));
             }
         }
     }

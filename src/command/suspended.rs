@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
+use std::fmt;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::child::{Child, Handle, Streams};
@@ -69,15 +69,15 @@ pub struct Suspended {
     kill_on_drop: bool,
 }
 
-/// What can still fail, in the words that a spawn has for it: the command may be another one by then, or gone.
-#[derive(Debug)]
+/// What it takes to say what can still fail as a spawn says it: the command may be another one by then, or gone.
 struct Late {
-    /// The place of the first of these operations.
+    /// The place of the first of the operations that are left.
     first: usize,
-    errors: Vec<Error>,
-    /// Where the program may be.
-    candidates: Vec<PathBuf>,
-    in_new_root: bool,
+    /// What they are; `None` for a function.
+    tail: Option<Tail>,
+    prepared: Arc<Prepared>,
+    joined: Namespaces,
+    created: Namespaces,
 }
 
 impl Command {
@@ -157,21 +157,20 @@ impl Start for Suspend {
         help: Option<&mut Help<'_, Error>>,
     ) -> Result<Self::Begun, Failure<Error>> {
         let list = match tail {
-            Some(tail) => sys_suspended::Tail::new(self.prepared, move |prepared: &Prepared| {
-                tail.list(prepared)
-            }),
+            Some(tail) => {
+                let keep = Arc::clone(&self.prepared);
+                sys_suspended::Tail::new(keep, move |prepared: &Prepared| tail.list(prepared))
+            }
             None => sys_suspended::Tail::none(),
         };
-        let suspended = sys_suspended::suspend(first, ops, list, self.channel, help);
-        let first = ops.iter().position(|op| matches!(op, Op::Suspend { .. })).unwrap_or(ops.len());
-        // For the words for what fails, now or later.
-        if let Some(tail) = tail {
-            ops.extend(tail.list(materials.prepared));
-        }
-        let process = suspended?;
-        let errors = ops.iter().skip(first).map(|op| materials.failing(op)).collect();
-        let candidates = materials.candidates();
-        Ok((process, Late { first, errors, candidates, in_new_root: materials.is_in_new_root() }))
+        let started = sys_suspended::suspend(first, ops, list, self.channel, help);
+        let suspends = |op: &Op<'_>| matches!(op, Op::Suspend { .. });
+        let first = ops.iter().position(suspends).unwrap_or(ops.len());
+        let process = started.inspect_err(|_| {
+            ops.extend(tail.map(|tail| tail.list(materials.prepared)).unwrap_or_default());
+        })?;
+        let (joined, created) = (materials.joins.kinds, materials.command.namespaces);
+        Ok((process, Late { first, tail, prepared: self.prepared, joined, created }))
     }
 
     fn program(_: &Self::Begun) -> Option<&Program> {
@@ -257,32 +256,44 @@ impl Drop for Suspended {
 }
 
 impl Late {
+    /// What was being done at this place.
+    fn failing(&self, place: usize) -> Error {
+        let ops = self.tail.map(|tail| tail.list(&self.prepared)).unwrap_or_default();
+        match place.checked_sub(self.first).and_then(|place| ops.get(place)) {
+            Some(op) => explain::failing_late(op, self.created, self.prepared.invocation.name()),
+            None if self.tail.is_none() && place > self.first => {
+                Error::new(Step::Clone(self.created))
+            }
+            None => Error::new(Step::Wait).on("(to be resumed)"),
+        }
+    }
+
     fn error(&self, failure: Failure<Infallible>) -> Error {
-        let error = |place: usize| {
-            let known = place.checked_sub(self.first).and_then(|place| self.errors.get(place));
-            known.cloned().unwrap_or_else(|| Error::new(Step::Wait).on("(to be resumed)"))
-        };
         match failure {
             Failure::Op(place, errno) => {
-                let error = error(place).errno(errno);
+                let error = self.failing(place).errno(errno);
                 match error.step() {
-                    Step::Exec(_) => {
-                        explain::not_executed(error, self.in_new_root, &self.candidates)
-                    }
+                    Step::Exec(_) => self.prepared.not_executed(error, self.joined),
                     _ => error,
                 }
             }
             Failure::Died(place, status) => {
                 let how = explain::ended(status);
                 match status.and_then(|status| status.signal()) {
-                    Some(libc::SIGSYS) => explain::killed_by_a_filter(error(place), &how),
-                    _ => error(place).because(how),
+                    Some(libc::SIGSYS) => explain::killed_by_a_filter(self.failing(place), &how),
+                    _ => self.failing(place).because(how),
                 }
             }
-            Failure::Clone(errno) => error(usize::MAX).errno(errno),
-            Failure::Resources(_) => error(usize::MAX),
+            Failure::Clone(errno) => self.failing(0).errno(errno),
+            Failure::Resources(_) => self.failing(0),
             Failure::Help(never) => match never {},
         }
+    }
+}
+
+impl fmt::Debug for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Late").field("tail", &self.tail).finish_non_exhaustive()
     }
 }
 

@@ -238,7 +238,7 @@ pub(crate) struct Footprint {
     children: BTreeSet<String>,
     ended_child: i32,
     threads: usize,
-    mounts: usize,
+    mounts: BTreeSet<String>,
     namespaces: String,
     directory: std::path::PathBuf,
     dumpable: i32,
@@ -259,12 +259,13 @@ impl Footprint {
             .collect();
         let threads: Vec<_> = fs::read_dir("/proc/self/task").expect("threads").flatten().collect();
         let status = fs::read_to_string("/proc/thread-self/status").expect("status");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
         Self {
             descriptors,
             children: children(),
             ended_child: ended_child(),
             threads: threads.len(),
-            mounts: fs::read_to_string("/proc/self/mountinfo").expect("mounts").lines().count(),
+            mounts: mounts.lines().map(str::to_owned).collect(),
             namespaces: linux_namespaces::ProcessNamespaces::current()
                 .expect("namespaces")
                 .to_string(),
@@ -277,14 +278,29 @@ impl Footprint {
 
     /// Fails if anything was left behind since.
     pub(crate) fn assert_unchanged(&self) {
-        // The kernel shows a thread for a moment after it was joined.
         let start = std::time::Instant::now();
-        while Self::now().threads > self.threads && start.elapsed().as_secs() < 5 {
+        let mut now = Self::now();
+        while self.may_pass(&now) && start.elapsed().as_secs() < 10 {
             std::thread::yield_now();
+            now = Self::now();
         }
-        assert_eq!(&Self::now(), self, "something was left behind");
+        // What others had mounted for a moment when this was made is missed by nobody.
+        let is_others = |line: &String| !now.mounts.contains(line) && line.contains(TEMPORARY);
+        let mut before = self.mounts.clone();
+        before.retain(|line| !is_others(line));
+        assert_eq!(now.mounts, before, "mounts were left behind, or are gone");
+        now.mounts.clone_from(&self.mounts);
+        assert_eq!(&now, self, "something was left behind");
+    }
+
+    /// The kernel shows a thread for a moment after it was joined; and others of this machine mount things, and unmount them again.
+    fn may_pass(&self, now: &Self) -> bool {
+        now.threads > self.threads || !now.mounts.is_subset(&self.mounts)
     }
 }
+
+/// In the line of a mount below the directory for temporary files, where the tests mount.
+const TEMPORARY: &str = " /tmp/";
 
 /// The inode of a namespace file, as stat(2) says it, which is independent of the code under test.
 pub(crate) fn inode(path: impl AsRef<Path>) -> u64 {
