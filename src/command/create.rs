@@ -5,9 +5,10 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use super::join::Way;
-use super::plan::{HELPER, List, Materials, Plan, Supplies};
+use super::plan::{HELPER, List, Materials, Plan};
 use super::spawn::Now;
 use super::stdio::Default;
+use super::supplies::Supplies;
 use super::{Command, spawn, validate};
 use crate::error::{Cause, Error, Result, Step};
 use crate::sys::child::Op;

@@ -9,7 +9,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use super::plan::{Materials, Prepared};
+use super::plan::Materials;
+use super::supplies::Prepared;
 use super::{cgroup, dumpable};
 use crate::diagnose::Id;
 use crate::error::{At as _, Cause, Error, Step};

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::os::fd::RawFd;
 
-use super::plan::{Materials, Prepared};
+use super::plan::Materials;
+use super::supplies::Prepared;
 use super::{Command, dumpable};
 use crate::error::{Error, Result, Step};
 use crate::sys::child::Op;

@@ -25,6 +25,7 @@ mod plain;
 mod plan;
 mod spawn;
 mod stdio;
+mod supplies;
 mod suspended;
 mod validate;
 

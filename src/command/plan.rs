@@ -1,127 +1,25 @@
-//! From the settings to a list of operations, with everything prepared that they refer to.
+//! From the settings, and what is prepared for a spawn, to a list of operations.
 #![forbid(unsafe_code)]
 
-use std::ffi::{CStr, CString};
-use std::io;
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use super::descriptors::{gaps, moves};
 use super::hook::Code;
-use super::invocation::{Invocation, c_string};
-use super::join::{Joins, Way};
+use super::join::Joins;
 use super::life::{Life, Tail};
-use super::maps::Maps;
-use super::stdio::{Default, Streams};
-use super::{Command, cgroup, dumpable, init, mount, validate};
-use crate::error::{At as _, Result, Step};
+use super::stdio::Streams;
+use super::supplies::{Prepared, Supplies};
+use super::{Command, cgroup, dumpable};
 use crate::sys::child::Op;
 use crate::sys::clone::{CLONE_CLEAR_SIGHAND, CLONE_NEWTIME, Spec};
 use crate::sys::parent_death::Watched;
 use crate::sys::signal::Signals;
 use crate::sys::thread_word::ThreadWord;
-use crate::{Namespaces, diagnose, sys};
-
-/// What the operations refer to, in the form that the kernel takes. Texts were checked for NUL bytes before.
-pub(super) struct Prepared {
-    pub(super) invocation: Invocation,
-    pub(super) directory: Option<CString>,
-    pub(super) maps: Option<Arc<Maps>>,
-    pub(super) clocks: Option<String>,
-    pub(super) mounts: mount::Prepared,
-}
-
-impl Prepared {
-    fn new(command: &Command, joined: Namespaces, later: bool) -> Result<Self> {
-        let directory = command.directory.as_deref();
-        let mut kept = command.kept.parts();
-        let maps = match command.namespaces.contains(Namespaces::USER) {
-            true => Maps::of(command, joined, sys::process::effective_ids(), &mut kept)?,
-            false => None,
-        };
-        Ok(Self {
-            invocation: Invocation::new(command, later, &mut kept)?,
-            directory: directory.map(|directory| c_string(directory.as_os_str())).transpose()?,
-            maps,
-            clocks: command.clocks.text(),
-            mounts: command.mounts.prepare(command.namespaces)?,
-        })
-    }
-}
-
-/// What is looked up, opened and prepared for one spawn or exec.
-pub(super) struct Supplies {
-    pub(super) joins: Joins,
-    pub(super) prepared: Arc<Prepared>,
-    pub(super) streams: Streams,
-    /// What [`numbers`] gives for those.
-    pub(super) numbers: Vec<RawFd>,
-    /// A pidfd of the calling process, for a child that waits for it and finds no other way to tell that it is gone. Where it cannot be had, a caller
-    /// that dies at the wrong moment leaves a child that waits.
-    caller: OnceLock<Option<OwnedFd>>,
-    pub(super) cgroup: Option<cgroup::Prepared>,
-    /// The parts of the memory that an init does without.
-    unneeded: Vec<(usize, usize)>,
-}
-
-impl Supplies {
-    /// `maps_inside`: whoever writes id maps has entered what is to be entered. `later`: the caller goes on before the exec.
-    pub(super) fn get(
-        command: &Command,
-        default: &Default,
-        maps_inside: bool,
-        way: Way,
-        later: bool,
-    ) -> Result<Self> {
-        let joins = Joins::resolve(&command.joins, way)?;
-        validate::settings_have_namespaces(command, joins.kinds)?;
-        let joined = if maps_inside { joins.kinds } else { Namespaces::empty() };
-        let prepared = Prepared::new(command, joined, later)?;
-        let streams = Streams::open(command, default)?;
-        let numbers = numbers(command, &streams);
-        let caller = OnceLock::new();
-        let cgroup = command.cgroup.as_ref().map(cgroup::Prepared::new).transpose()?;
-        let unneeded = if command.life.init { init::unneeded() } else { Vec::new() };
-        let prepared = Arc::new(prepared);
-        let mut supplies = Self { joins, prepared, streams, numbers, caller, cgroup, unneeded };
-        if command.life.parent_death_signal != 0 {
-            let watched = supplies.watch_caller().at(|| Step::ParentDeathSignal);
-            watched.map_err(diagnose::calling)?;
-        }
-        Ok(supplies)
-    }
-
-    /// A pidfd of the caller that stays open in the child until its descriptors are those of the program, so under none of their numbers.
-    pub(super) fn watch_caller(&mut self) -> io::Result<()> {
-        let caller = sys::pidfd::open(process::id())?;
-        self.caller = Some(sys::fcntl::away_from(caller, &self.numbers)?).into();
-        Ok(())
-    }
-
-    /// A descriptor to be replaced by that of the program, when it might be too late to ask for one.
-    pub(super) fn reserve(&self) -> io::Result<OwnedFd> {
-        let caller = self.caller.get().and_then(Option::as_ref);
-        caller.map_or_else(|| sys::pidfd::open(process::id()), OwnedFd::try_clone)
-    }
-
-    pub(super) fn materials<'a>(&'a self, command: &'a Command) -> Materials<'a> {
-        Materials {
-            command,
-            prepared: &self.prepared,
-            joins: &self.joins,
-            streams: &self.streams,
-            numbers: &self.numbers,
-            caller: &self.caller,
-            ignored: Signals::ALL,
-            capabilities: OnceLock::new(),
-            cgroup: self.cgroup.as_ref(),
-            channel: None,
-            unneeded: &self.unneeded,
-        }
-    }
-}
+use crate::{Namespaces, sys};
 
 /// Everything that a list of operations is made from.
 pub(super) struct Materials<'a> {
@@ -141,6 +39,24 @@ pub(super) struct Materials<'a> {
     pub(super) unneeded: &'a [(usize, usize)],
 }
 
+impl Supplies {
+    pub(super) fn materials<'a>(&'a self, command: &'a Command) -> Materials<'a> {
+        Materials {
+            command,
+            prepared: &self.prepared,
+            joins: &self.joins,
+            streams: &self.streams,
+            numbers: &self.numbers,
+            caller: &self.caller,
+            ignored: Signals::ALL,
+            capabilities: OnceLock::new(),
+            cgroup: self.cgroup.as_ref(),
+            channel: None,
+            unneeded: &self.unneeded,
+        }
+    }
+}
+
 /// Where each descriptor that the program gets is now, and the number it gets.
 fn passed(command: &Command, streams: &Streams) -> Vec<(RawFd, RawFd)> {
     let of_streams =
@@ -150,7 +66,7 @@ fn passed(command: &Command, streams: &Streams) -> Vec<(RawFd, RawFd)> {
 }
 
 /// All the numbers in that: where they are, and where they go.
-fn numbers(command: &Command, streams: &Streams) -> Vec<RawFd> {
+pub(super) fn numbers(command: &Command, streams: &Streams) -> Vec<RawFd> {
     passed(command, streams).into_iter().flat_map(|(from, to)| [from, to]).collect()
 }
 
@@ -166,6 +82,32 @@ pub(super) struct Plan<'a> {
     pub(super) tail: Option<Tail>,
     /// A child that is suspended shares the caller's memory where others have power over it, and so that is to stay closed.
     pub(super) stays_closed: bool,
+}
+
+/// Which processes a spawn takes, and what they share.
+struct Shape {
+    /// A function runs in place of a program.
+    function: bool,
+    /// None of the user's code runs in the child.
+    alone: bool,
+    suspended: bool,
+    /// The caller does not sleep in vfork.
+    awake: bool,
+    /// A helper enters what is to be entered, and clones the program's process.
+    apart: bool,
+    /// The caller's memory is closed to those in the user namespace that is entered, by a flag.
+    guarded: bool,
+    /// While that flag is clear the maps of a user namespace inside an entered one cannot be written; so those in there get a copy at the most,
+    /// and no descriptor that the program does not.
+    exposed: bool,
+    join_in_copy: bool,
+    program_in_copy: bool,
+    /// A table of its own without what is to be closed is cheapest made from the caller's own.
+    shares_table: bool,
+    /// That is made before the wait for the maps.
+    opens_table: bool,
+    /// A copy would be in its new time namespace from the clone on, and its clocks could not be set any more.
+    clocks_in_copy: bool,
 }
 
 pub(super) const CAP_DAC_OVERRIDE: u64 = 1 << 1;
@@ -187,67 +129,122 @@ impl<'a> Materials<'a> {
     ///   setting the caller confirms, and with a child that is to be suspended.
     /// * An init is a copy, and clones the program itself.
     pub(super) fn plan(&self, code: &'a mut Code<'_>) -> Plan<'a> {
+        let shape = self.shape(code);
+        let List { first, mut ops, .. } = self.processes(&shape);
+        self.become_inhabitant(&shape, &mut ops);
+        self.await_maps(&shape, &mut ops);
+        if let Some((_, write)) = self.channel {
+            // Or it would wait for an end that it holds open itself.
+            ops.push(Op::Close { first: write as u32, last: write as u32, at_exec: false });
+        }
+        // As with maps: the file is root's while that flag is clear.
+        let closed_copy = shape.clocks_in_copy && dumpable::closes_copies();
+        ops.extend(closed_copy.then_some(Op::Dumpable(true)));
+        ops.extend(self.set_clocks(None, shape.clocks_in_copy));
+        ops.extend(closed_copy.then_some(Op::Dumpable(false)));
+        self.set_up(&mut ops, self.closing(&shape));
+        let guard = !shape.program_in_copy && self.command.credentials.exposes_memory();
+        self.credentials(&mut ops, guard);
+        self.parent_death(&mut ops);
+        ops.push(Op::Dispositions { ignored: self.ignored });
+        let Life { init, .. } = self.command.life;
+        if init {
+            ops.push(self.init(shape.function));
+            self.session(&mut ops);
+        }
+        let tail = self.end(&shape, code, &mut ops);
+        let mut first = first.expect("the program's process is one of them");
+        if shape.function || init {
+            // Exec makes it the exit signal of a program; a process that never execs has to have it from the start.
+            first.exit_signal = libc::SIGCHLD;
+        }
+        let changes_ids = self.command.credentials.changes_ids();
+        let clears_dumpable = (shape.guarded && !shape.join_in_copy)
+            || (changes_ids && !shape.program_in_copy)
+            || guard;
+        let stays_closed = shape.suspended && self.is_in_reach() && !shape.program_in_copy;
+        let executes = !shape.function && !init;
+        Plan { first, ops, clears_dumpable, executes, tail, stays_closed }
+    }
+
+    fn shape(&self, code: &Code<'_>) -> Shape {
         let created = self.command.namespaces;
         let joined = self.joins.kinds;
-        let has_function = code.function.is_some();
+        let (function, alone) = (code.function.is_some(), code.is_empty());
         let Life { init, parent_death_signal, .. } = self.command.life;
         let suspended = self.channel.is_some();
-        let awake = self.prepared.maps.is_some()
-            || has_function
-            || init
-            || suspended
-            || parent_death_signal != 0;
+        let has_maps = self.prepared.maps.is_some();
+        let awake = has_maps || function || init || suspended || parent_death_signal != 0;
         let apart = !joined.is_empty() && (joined.contains(Namespaces::PID) || !created.is_empty());
-        // The maps of a user namespace inside an entered one cannot be written while that flag is clear which keeps the caller's
-        // memory from those in there; so they get a copy at the most, and no descriptor that the program does not.
         let guarded = joined.contains(Namespaces::USER);
-        let exposed = guarded && self.prepared.maps.is_some();
+        let exposed = guarded && has_maps;
         let join_in_copy = joined.contains(Namespaces::TIME) || exposed;
-        let program_in_copy = !code.is_empty()
-            || (join_in_copy && !apart)
-            || self.gives_copy()
-            || init
-            || self.suspends_a_copy();
+        let gives_copy = self.gives_copy();
+        let program_in_copy =
+            !alone || (join_in_copy && !apart) || gives_copy || init || self.suspends_a_copy();
+        Shape {
+            function,
+            alone,
+            suspended,
+            awake,
+            apart,
+            guarded,
+            exposed,
+            join_in_copy,
+            program_in_copy,
+            shares_table: !self.command.inherit_fds && alone,
+            opens_table: exposed || gives_copy,
+            clocks_in_copy: program_in_copy && self.prepared.clocks.is_some(),
+        }
+    }
 
-        let mut list = List::new(awake);
-        let first_in_copy = if apart { join_in_copy } else { program_in_copy };
-        if awake && first_in_copy {
+    /// All processes, up to the clone of the program's.
+    fn processes(&self, shape: &Shape) -> List<'a> {
+        let created = self.command.namespaces;
+        let joined = self.joins.kinds;
+        let mut list = List::new(shape.awake);
+        let first_in_copy = if shape.apart { shape.join_in_copy } else { shape.program_in_copy };
+        if shape.awake && first_in_copy {
             list.process(Spec::new(false).with(HELPER));
         }
-        if apart {
-            list.process(Spec::new(join_in_copy).with(HELPER));
-            self.join(&mut list.ops, guarded);
+        if shape.apart {
+            list.process(Spec::new(shape.join_in_copy).with(HELPER));
+            self.join(&mut list.ops, shape.guarded);
             if joined.contains(Namespaces::PID) && created.contains(Namespaces::PID) {
                 list.process(Spec::new(false).with(HELPER));
             }
         }
-        // A table of its own without what is to be closed is cheapest made from the caller's own.
-        let shares_table = !self.command.inherit_fds && code.is_empty();
-        let table = if shares_table { libc::CLONE_FILES as u64 } else { 0 };
+        let table = if shape.shares_table { libc::CLONE_FILES as u64 } else { 0 };
         let mut flags = u64::from(created.bits()) | CLONE_CLEAR_SIGHAND | table;
-        // A copy would be in its new time namespace from the clone on, and its clocks could not be set any more.
-        let clocks_in_copy = program_in_copy && self.prepared.clocks.is_some();
-        if clocks_in_copy {
+        if shape.clocks_in_copy {
             flags &= !CLONE_NEWTIME;
         }
-        let mut spec = Spec::new(program_in_copy).with(flags);
+        let mut spec = Spec::new(shape.program_in_copy).with(flags);
         spec.cgroup = self.cgroup.map(|cgroup| cgroup.directory);
         list.process(spec);
-        let List { first, mut ops, .. } = list;
+        list
+    }
+
+    /// Into the cgroup and the namespaces that the clone has not put it into.
+    fn become_inhabitant(&self, shape: &Shape, ops: &mut Vec<Op<'a>>) {
         if self.cgroup.is_some() {
             ops.push(self.enter_cgroup(false));
         }
-        if !apart {
-            self.join(&mut ops, guarded);
+        if !shape.apart {
+            self.join(ops, shape.guarded);
         }
-        if created.contains(Namespaces::TIME) && !clocks_in_copy {
-            ops.push(Op::UnshareTimeIfLegacy { for_function: has_function });
+        if self.command.namespaces.contains(Namespaces::TIME) && !shape.clocks_in_copy {
+            ops.push(Op::UnshareTimeIfLegacy { for_function: shape.function });
         }
+    }
+
+    /// The wait for the id maps, and a descriptor table of its own: before the wait if others have power over the process then, or else behind
+    /// it, in one step with closing what is not passed.
+    fn await_maps(&self, shape: &Shape, ops: &mut Vec<Op<'a>>) {
         let highest = self.highest_needed();
-        let opens_table = exposed || self.gives_copy();
-        let watched =
-            self.prepared.maps.is_some().then(|| self.awaited(program_in_copy || join_in_copy));
-        if shares_table && opens_table {
+        let has_maps = self.prepared.maps.is_some();
+        let watched = has_maps.then(|| self.awaited(shape.program_in_copy || shape.join_in_copy));
+        if shape.shares_table && shape.opens_table {
             let awaited = watched.and_then(Watched::descriptor);
             let sources = passed(self.command, self.streams).into_iter().map(|(from, _)| from);
             let cgroup = self.cgroup.iter().flat_map(|it| [it.directory, it.processes()]);
@@ -260,47 +257,38 @@ impl<'a> Materials<'a> {
         if let Some(caller) = watched {
             let wait = Op::AwaitMaps { caller };
             // A copy has a flag of its own, and its files are root's while that is clear, as the caller's may be of old.
-            let closed_copy = program_in_copy && dumpable::closes_copies();
-            match exposed || closed_copy {
+            let closed_copy = shape.program_in_copy && dumpable::closes_copies();
+            match shape.exposed || closed_copy {
                 true => ops.extend([Op::Dumpable(true), wait, Op::Dumpable(false)]),
                 false => ops.push(wait),
             }
         }
-        if shares_table && !opens_table {
+        if shape.shares_table && !shape.opens_table {
             ops.push(Op::OwnDescriptors { first: (highest + 1) as u32 });
         }
-        if let Some((_, write)) = self.channel {
-            // Or it would wait for an end that it holds open itself.
-            ops.push(Op::Close { first: write as u32, last: write as u32, at_exec: false });
-        }
-        let closing = match (self.command.inherit_fds, code.function.is_some(), code.is_empty()) {
+    }
+
+    fn closing(&self, shape: &Shape) -> Closing {
+        match (self.command.inherit_fds, shape.function, shape.alone) {
             (_, true, _) => Closing::OwnOnly,
             (true, ..) => Closing::Nothing,
             // They are not even copied to the new table.
-            (false, _, true) if highest == 2 && !opens_table => Closing::Nothing,
+            (false, _, true) if self.highest_needed() == 2 && !shape.opens_table => {
+                Closing::Nothing
+            }
             (false, _, true) => Closing::Others,
             (false, _, false) => Closing::OthersAtExec,
-        };
-        // As with maps: the file is root's while that flag is clear.
-        let closed_copy = clocks_in_copy && dumpable::closes_copies();
-        ops.extend(closed_copy.then_some(Op::Dumpable(true)));
-        ops.extend(self.set_clocks(None, clocks_in_copy));
-        ops.extend(closed_copy.then_some(Op::Dumpable(false)));
-        self.set_up(&mut ops, closing);
-        let guard = !program_in_copy && self.command.credentials.exposes_memory();
-        self.credentials(&mut ops, guard);
-        self.parent_death(&mut ops);
-        ops.push(Op::Dispositions { ignored: self.ignored });
-        if init {
-            ops.push(self.init(has_function));
-            self.session(&mut ops);
         }
-        let unblock = suspended && code.is_empty();
+    }
+
+    /// From the signal mask to the exec, or up to the wait of a child that is suspended, and what comes behind that.
+    fn end(&self, shape: &Shape, code: &'a mut Code<'_>, ops: &mut Vec<Op<'a>>) -> Option<Tail> {
+        let unblock = shape.suspended && shape.alone;
         if !unblock {
             // A copy may take signals at once, and what its hooks make of them stays.
             ops.push(Op::Unblock);
         }
-        if has_function && self.command.environment.is_changed() {
+        if shape.function && self.command.environment.is_changed() {
             if let Some(addresses) = self.prepared.invocation.addresses() {
                 ops.push(Op::Environment(addresses.as_slice().as_ptr()));
             }
@@ -310,44 +298,29 @@ impl<'a> Materials<'a> {
             ops.push(Op::PreExec(&mut **hook));
         }
         // The function goes on in a copy, which is its own; and a copy that is suspended may be looked at, if none but the caller can.
-        let opens = (has_function && (guarded || dumpable::is_closed()))
-            || (suspended && program_in_copy && !self.is_in_others_reach());
+        let is_looked_at = shape.suspended && shape.program_in_copy && !self.is_in_others_reach();
+        let opens = (shape.function && (shape.guarded || dumpable::is_closed())) || is_looked_at;
         if opens && dumpable::settled() == Some(1) {
             ops.push(Op::Dumpable(true));
         }
         let caller = self.caller().unwrap_or(-1);
-        let mut tail = None;
-        match &mut code.function {
-            Some(function) => {
-                if let Some((channel, _)) = self.channel {
-                    ops.push(Op::Suspend { channel, caller });
-                }
-                ops.extend(self.kept().map(|fd| Op::Close {
-                    first: fd as u32,
-                    last: fd as u32,
-                    at_exec: false,
-                }));
+        match (&mut code.function, self.channel) {
+            (Some(function), channel) => {
+                ops.extend(channel.map(|(channel, _)| Op::Suspend { channel, caller }));
+                let closed = self.kept().map(|fd| fd as u32);
+                ops.extend(closed.map(|fd| Op::Close { first: fd, last: fd, at_exec: false }));
                 ops.push(Op::Call(&mut **function));
+                None
             }
-            None => match self.channel {
-                Some((channel, _)) => {
-                    let own_environment = self.own_environment(without_hooks);
-                    tail = Some(Tail { channel, caller, unblock, own_environment });
-                }
-                None => ops.push(self.exec(without_hooks)),
-            },
+            (None, Some((channel, _))) => {
+                let own_environment = self.own_environment(without_hooks);
+                Some(Tail { channel, caller, unblock, own_environment })
+            }
+            (None, None) => {
+                ops.push(self.exec(without_hooks));
+                None
+            }
         }
-        let mut first = first.expect("the program's process is one of them");
-        if has_function || init {
-            // Exec makes it the exit signal of a program; a process that never execs has to have it from the start.
-            first.exit_signal = libc::SIGCHLD;
-        }
-        let changes_ids = self.command.credentials.changes_ids();
-        let clears_dumpable =
-            (guarded && !join_in_copy) || (changes_ids && !program_in_copy) || guard;
-        let stays_closed = suspended && self.is_in_reach() && !program_in_copy;
-        let executes = !has_function && !init;
-        Plan { first, ops, clears_dumpable, executes, tail, stays_closed }
     }
 
     /// Of the calling thread, asked for once in a spawn.
