@@ -45,7 +45,7 @@ pub(super) fn moves<'a>(
 /// The ranges of descriptors from 3 up that are not among `kept`.
 pub(super) fn gaps(mut kept: Vec<RawFd>) -> impl Iterator<Item = (u32, u32)> {
     kept.sort_unstable();
-    let kept = kept.into_iter().map(|fd| fd as u32).filter(|fd| *fd > 2);
+    let kept = kept.into_iter().filter(|fd| *fd > 2).map(|fd| fd as u32);
     let around = kept.map(|fd| (fd - 1, fd + 1)).chain([(u32::MAX, u32::MAX)]);
     let mut first = 3;
     around

@@ -131,7 +131,7 @@ impl<'a> Materials<'a> {
     pub(super) fn plan(&self, code: &'a mut Code<'_>) -> Plan<'a> {
         let shape = self.shape(code);
         let List { first, mut ops, .. } = self.processes(&shape);
-        self.become_inhabitant(&shape, &mut ops);
+        self.enter(&shape, &mut ops);
         self.await_maps(&shape, &mut ops);
         if let Some((_, write)) = self.channel {
             // Or it would wait for an end that it holds open itself.
@@ -226,7 +226,7 @@ impl<'a> Materials<'a> {
     }
 
     /// Into the cgroup and the namespaces that the clone has not put it into.
-    fn become_inhabitant(&self, shape: &Shape, ops: &mut Vec<Op<'a>>) {
+    fn enter(&self, shape: &Shape, ops: &mut Vec<Op<'a>>) {
         if self.cgroup.is_some() {
             ops.push(self.enter_cgroup(false));
         }
