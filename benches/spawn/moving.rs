@@ -1,6 +1,7 @@
 //! Joins, looks, and moves of the calling thread, beside their raw twins.
 
 use std::ffi::CString;
+use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use linux_namespaces::{
@@ -31,32 +32,44 @@ fn resident(set: Namespaces) -> Child {
 }
 
 /// Opens all, enters all, in a process that is made for it. The user namespace first.
-fn open_and_setns(pid: u32, kinds: &[NamespaceKind]) {
+fn open_and_setns(pid: u32, kinds: &[NamespaceKind]) -> io::Result<()> {
     // With the mount namespace the /proc is another one.
     let mut files = [-1; 8];
     for (file, kind) in files.iter_mut().zip(kinds) {
         let path = CString::new(format!("/proc/{pid}/ns/{}", kind.proc_name())).expect("no NUL");
         // SAFETY: a text that ends with NUL.
         *file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-        assert!(*file >= 0, "{kind}: {}", std::io::Error::last_os_error());
+        assert!(*file >= 0, "{kind}: {}", io::Error::last_os_error());
     }
-    for (file, kind) in files.into_iter().zip(kinds) {
+    let mut result = Ok(());
+    for file in files.into_iter().take(kinds.len()) {
         // SAFETY: takes numbers.
-        let entered = unsafe { libc::setns(file, 0) };
-        assert_eq!(entered, 0, "{kind}: {}", std::io::Error::last_os_error());
+        if unsafe { libc::setns(file, 0) } != 0 {
+            result = Err(io::Error::last_os_error());
+        }
         // SAFETY: its own descriptor.
         unsafe { libc::close(file) };
     }
+    result
 }
 
-fn pidfd_and_setns(pid: u32, set: Namespaces) {
+fn pidfd_and_setns(pid: u32, set: Namespaces) -> io::Result<()> {
     // SAFETY: takes numbers.
     let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as i32;
     // SAFETY: takes numbers.
     let entered = unsafe { libc::setns(pidfd, set.bits() as i32) };
+    let error = io::Error::last_os_error();
     // SAFETY: its own descriptor.
     unsafe { libc::close(pidfd) };
-    assert_eq!(entered, 0, "{}", std::io::Error::last_os_error());
+    if entered == 0 { Ok(()) } else { Err(error) }
+}
+
+/// What a child can enter where it is already, which has the code for it in its page tables: a fork leaves those of programs and
+/// libraries empty, and a library has more pages than two calls in a row.
+const AGAIN: Namespaces = Namespaces::MOUNT.union(Namespaces::UTS);
+
+fn own() -> u32 {
+    std::process::id()
 }
 
 /// Entering is done by a child each time: who is in there once does not come out again.
@@ -104,13 +117,18 @@ pub(crate) fn joins(scale: &Scale) {
     kinds.insert(0, NamespaceKind::User);
     let (mut by_files, mut by_pidfd, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..scale.short.rounds {
-        by_files.push(in_child(|| timed(|| open_and_setns(pid, &kinds))));
-        by_pidfd.push(in_child(|| timed(|| pidfd_and_setns(pid, SEVEN))));
+        by_files.push(in_child(|| {
+            let _ = open_and_setns(own(), &[NamespaceKind::Mount, NamespaceKind::Uts]);
+            timed(|| open_and_setns(pid, &kinds).expect("entered"))
+        }));
+        by_pidfd.push(in_child(|| {
+            let _ = pidfd_and_setns(own(), AGAIN);
+            timed(|| pidfd_and_setns(pid, SEVEN).expect("entered"))
+        }));
         ours.push(in_child(|| {
-            timed(|| {
-                let process = PidFd::open(pid).expect("a pidfd");
-                setns_process(&process, SEVEN).expect("entered");
-            })
+            let ours = |pid, set| setns_process(&PidFd::open(pid)?, set);
+            let _ = ours(own(), AGAIN);
+            timed(|| ours(pid, SEVEN).expect("entered"))
         }));
     }
     let [by_files, by_pidfd, ours] = [by_files, by_pidfd, ours].map(median);
