@@ -258,7 +258,12 @@ impl ProcessNamespaces {
     /// # References
     /// namespaces(7), proc_pid_ns(5)
     pub fn current() -> Result<Self> {
-        Self::read("/proc/thread-self")
+        Self::current_of(Namespaces::all())
+    }
+
+    /// The same, of these kinds only.
+    pub(crate) fn current_of(kinds: Namespaces) -> Result<Self> {
+        Self::read("/proc/thread-self", kinds)
             .at(|| Step::Inspect)
             .map_err(|error| error.on("the calling thread"))
     }
@@ -275,7 +280,11 @@ impl ProcessNamespaces {
     /// # References
     /// namespaces(7), proc_pid_ns(5), "Ptrace access mode checking" in ptrace(2)
     pub fn of(pid: u32) -> Result<Self> {
-        Self::read(&format!("/proc/{pid}")).at(|| Step::Inspect).map_err(|error| {
+        Self::of_number(pid, Namespaces::all())
+    }
+
+    fn of_number(pid: u32, kinds: Namespaces) -> Result<Self> {
+        Self::read(&format!("/proc/{pid}"), kinds).at(|| Step::Inspect).map_err(|error| {
             let error = error.on(format!("process {pid}"));
             match error.raw_os_error() {
                 Some(libc::EACCES) => error.because(NOT_TO_BE_LOOKED_INTO),
@@ -295,8 +304,13 @@ impl ProcessNamespaces {
     /// # References
     /// pidfd_open(2), namespaces(7)
     pub fn of_process(process: &PidFd) -> Result<Self> {
+        Self::of_process_of(process, Namespaces::all())
+    }
+
+    /// The same, of these kinds only.
+    pub(crate) fn of_process_of(process: &PidFd, kinds: Namespaces) -> Result<Self> {
         let pid = process.pid_in_proc()?.ok_or_else(|| process.gone())?;
-        let found = Self::of(pid);
+        let found = Self::of_number(pid, kinds);
         process.still_there()?;
         found
     }
@@ -346,19 +360,24 @@ impl ProcessNamespaces {
     }
 
     /// An error only if no entry could be read: the one that says most.
-    fn read(process: &str) -> io::Result<Self> {
+    fn read(process: &str, kinds: Namespaces) -> io::Result<Self> {
         let directory = File::options()
             .read(true)
             .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
             .open(process)?;
         let mut failure = None;
-        let mut entry = |kind, name| match read_entry(directory.as_fd(), kind, name) {
-            Ok(id) => Some(id),
-            Err(error) => {
-                if failure.is_none() || error.raw_os_error() != Some(libc::ENOENT) {
-                    failure = Some(error);
+        let mut entry = |kind: NamespaceKind, name| {
+            if !kinds.contains(kind.flag()) {
+                return None;
+            }
+            match read_entry(directory.as_fd(), kind, name) {
+                Ok(id) => Some(id),
+                Err(error) => {
+                    if failure.is_none() || error.raw_os_error() != Some(libc::ENOENT) {
+                        failure = Some(error);
+                    }
+                    None
                 }
-                None
             }
         };
         let mut ids = [None; 8];

@@ -144,7 +144,7 @@ fn is_einval(error: &io::Error) -> bool {
 pub(crate) fn same_user(process: &PidFd) -> bool {
     let both = || -> Result<bool, Error> {
         let there = process.namespace(NamespaceKind::User)?.id()?;
-        Ok(ProcessNamespaces::current()?.get(NamespaceKind::User) == Some(there))
+        Ok(ProcessNamespaces::current_of(Namespaces::USER)?.get(NamespaceKind::User) == Some(there))
     };
     both().unwrap_or(false)
 }

@@ -234,7 +234,10 @@ fn ended(kinds: Namespaces) -> Error {
 /// Those of the kinds in which a child of the caller would be elsewhere than the process. What cannot be compared is entered;
 /// a kind that neither shows is none of this kernel's.
 fn to_enter(process: &PidFd, kinds: Namespaces) -> Namespaces {
-    let (here, there) = (ProcessNamespaces::current(), ProcessNamespaces::of_process(process));
+    // The user namespace is what every process shows: without it a kind that this kernel lacks would be an error.
+    let looked_at = kinds | Namespaces::USER;
+    let here = ProcessNamespaces::current_of(looked_at);
+    let there = ProcessNamespaces::of_process_of(process, looked_at);
     let (Ok(here), Ok(there)) = (here, there) else { return kinds };
     let same = |kind| {
         is_here(&here, there.get(kind)) || (there.get(kind).is_none() && here.get(kind).is_none())
