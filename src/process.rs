@@ -454,6 +454,18 @@ mod tests {
     }
 
     #[test]
+    fn only_the_kinds_asked_for_are_read() {
+        let all = ProcessNamespaces::current().unwrap();
+        let some = ProcessNamespaces::current_of(Namespaces::NET | Namespaces::PID).unwrap();
+        let found: Vec<_> = some.iter().collect();
+        assert_eq!(Some(found[0]), all.get(NamespaceKind::Net));
+        assert_eq!(Some(found[1]), all.get(NamespaceKind::Pid));
+        assert_eq!(found.len(), 2);
+        assert_eq!(some.for_children(NamespaceKind::Pid), all.for_children(NamespaceKind::Pid));
+        assert_eq!(some.for_children(NamespaceKind::Time), None);
+    }
+
+    #[test]
     fn the_process_of_a_pidfd() {
         assert_eq!(pid_of("pos:\t0\nflags:\t02\nPid:\t4711\nNSpid:\t4711\t1\n"), Some(4711));
         for nobody in ["", "Pid:", "Pid:\t0\n", "Pid:\t-1\n", "NSpid:\t7\n", "Pid:\t4294967296\n"] {
