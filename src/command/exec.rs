@@ -7,7 +7,7 @@ use super::hook::Code;
 use super::join::Way;
 use super::maps::MapFiles;
 use super::plan::{Closing, Materials};
-use super::spawn::may_enter_one_by_one;
+use super::spawn::{may_enter_one_by_one, of_both};
 use super::stdio::Default;
 use super::supplies::Supplies;
 use super::{Command, clock, validate};
@@ -23,10 +23,7 @@ pub(super) fn exec(command: &mut Command) -> Error {
     let attempt =
         |code: &mut Code<'_>, way| replace(command, code, way).unwrap_or_else(|error| error);
     let error = match attempt(&mut code, Way::AtOnce) {
-        error if may_enter_one_by_one(&error) => {
-            let other = attempt(&mut code, Way::OneByOne);
-            if other.step() == &Step::Inspect { error } else { other }
-        }
+        error if may_enter_one_by_one(&error) => of_both(error, attempt(&mut code, Way::OneByOne)),
         error => error,
     };
     drop(code);

@@ -116,8 +116,9 @@ pub(super) fn either_way<'c, T>(
     attempt: impl Fn(&mut Code<'c>, Way) -> Result<T>,
 ) -> Result<T> {
     match attempt(code, Way::AtOnce) {
-        Err(error) if may_enter_one_by_one(&error) => attempt(code, Way::OneByOne)
-            .map_err(|other| if other.step() == &Step::Inspect { error } else { other }),
+        Err(error) if may_enter_one_by_one(&error) => {
+            attempt(code, Way::OneByOne).map_err(|other| of_both(error, other))
+        }
         result => result,
     }
 }
@@ -132,6 +133,13 @@ pub(super) fn may_enter_one_by_one(error: &Error) -> bool {
     refused
         && error.cause() != Some(&Cause::Threads)
         && matches!(error.step(), Step::EnterProcess(_))
+}
+
+/// What to say when both failed, all at once and `then` one by one: where the process could not even be looked into, the first; unless that was
+/// for want of a descriptor or of memory, which is what the caller can do something about.
+pub(super) fn of_both(at_once: Error, then: Error) -> Error {
+    let at_limit = matches!(then.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM));
+    if then.step() == &Step::Inspect && !at_limit { at_once } else { then }
 }
 
 /// Exec enters the new time namespace only after it has woken its caller. Who looks at the child then should find it there.
