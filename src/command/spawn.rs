@@ -263,3 +263,20 @@ pub(super) fn carry_out<'a, S: Start>(
     let held = flag.filter(|_| stays_closed).and_then(Dumpable::hold);
     Ok((begun, held))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_failures_the_one_that_says_what_to_do() {
+        let refused = || Error::new(Step::EnterProcess(Namespaces::NET)).errno(libc::EPERM);
+        let looked = |errno| Error::new(Step::Inspect).errno(errno);
+        assert_eq!(of_both(refused(), looked(libc::EACCES)).step(), refused().step());
+        for full in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+            assert_eq!(of_both(refused(), looked(full)).raw_os_error(), Some(full));
+        }
+        let one = Error::new(Step::Enter(NamespaceKind::Net)).errno(libc::EPERM);
+        assert_eq!(of_both(refused(), one.clone()).step(), one.step());
+    }
+}

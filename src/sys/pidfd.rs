@@ -29,12 +29,10 @@ pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
         owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) })
     };
     match opened {
-        Err(error) if is_refusal(&error) && pid == std::process::id() => match own_by_socket() {
-            Err(Errno(errno @ (libc::EMFILE | libc::ENFILE))) => {
-                Err(io::Error::from_raw_os_error(errno))
-            }
-            own => own.map_err(|_| error),
-        },
+        Err(error) if is_refusal(&error) && pid == std::process::id() => {
+            let refused = Errno(error.raw_os_error().unwrap_or(libc::EPERM));
+            own_otherwise(refused).map_err(|Errno(errno)| io::Error::from_raw_os_error(errno))
+        }
         opened => opened,
     }
 }
@@ -52,9 +50,17 @@ pub(super) fn own_in_child() -> Result<OwnedFd, Errno> {
     match unsafe { syscall(libc::SYS_pidfd_open, [own, 0, 0, 0, 0, 0]) } {
         // SAFETY: the call just made it.
         Ok(number) => Ok(unsafe { OwnedFd::from_raw_fd(number as RawFd) }),
-        Err(refused @ Errno(libc::ENOSYS | libc::EPERM)) => own_by_socket().map_err(|_| refused),
+        Err(refused @ Errno(libc::ENOSYS | libc::EPERM)) => own_otherwise(refused),
         Err(errno) => Err(errno),
     }
+}
+
+/// The calling process, where pidfd_open(2) was `refused`: that is the error, unless it is descriptors that the other way lacks.
+fn own_otherwise(refused: Errno) -> Result<OwnedFd, Errno> {
+    own_by_socket().map_err(|error| match error {
+        Errno(libc::EMFILE | libc::ENFILE) => error,
+        _ => refused,
+    })
 }
 
 /// libc has it since 0.2.171.
