@@ -365,15 +365,7 @@ fn lives_on_case() {
 }
 
 fn run(program: &str, args: &[&str]) -> String {
-    let once = || StdCommand::new(program).args(args).output().unwrap();
-    let mut output = once();
-    // It fails, without a word, when a process that it looks at ends.
-    for _ in 0..20 {
-        if program != "lsns" || output.status.success() {
-            break;
-        }
-        output = once();
-    }
+    let output = StdCommand::new(program).args(args).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
@@ -424,7 +416,7 @@ fn util_linux_case() {
             let mut holder = holder.enter(&namespace).stdin(Stdio::piped()).spawn().unwrap();
             let columns = ["--raw", "--noheadings", "--type", "net", "--output", "NS,NSFS"];
             let (listed, line) =
-                (run("lsns", &columns), format!("{} {}", id.ino(), path.display()));
+                (common::lsns(&columns), format!("{} {}", id.ino(), path.display()));
             assert!(listed.lines().any(|found| found == line), "{listed}");
             holder.wait().unwrap();
         }

@@ -115,10 +115,11 @@ pub(crate) fn joins(scale: &Scale) {
     let pid = inside.id();
     let mut kinds: Vec<_> = SEVEN.kinds().filter(|kind| *kind != NamespaceKind::User).collect();
     kinds.insert(0, NamespaceKind::User);
+    let again: Vec<_> = AGAIN.kinds().collect();
     let (mut by_files, mut by_pidfd, mut ours) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..scale.short.rounds {
         by_files.push(in_child(|| {
-            let _ = open_and_setns(own(), &[NamespaceKind::Mount, NamespaceKind::Uts]);
+            let _ = open_and_setns(own(), &again);
             timed(|| open_and_setns(pid, &kinds).expect("entered"))
         }));
         by_pidfd.push(in_child(|| {

@@ -259,7 +259,7 @@ impl Prepared {
         let is_seen = !joins_mount && !self.mounts.hides_paths();
         let base = self.directory.as_deref().map(path).unwrap_or_default();
         let mut candidates = self.invocation.paths().map(|candidate| base.join(candidate));
-        let found = candidates.find(|path| is_seen && path.exists());
+        let found = if is_seen { candidates.find(|path| path.exists()) } else { None };
         diagnose::executing(error, found.as_deref())
     }
 }

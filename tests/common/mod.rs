@@ -218,6 +218,15 @@ pub(crate) fn stdout_of(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("text").trim_end_matches('\n').to_owned()
 }
 
+/// What lsns(8) writes. It is asked again where it fails, without a word, as it does when a process that it looks at ends.
+pub(crate) fn lsns(args: &[&str]) -> String {
+    let once = || StdCommand::new("lsns").args(args).output().expect("lsns");
+    let mut tries = std::iter::repeat_with(once).take(20);
+    let output = tries.find(|output| output.status.success());
+    let output = output.unwrap_or_else(|| panic!("lsns {args:?} fails each time"));
+    String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+}
+
 /// A shell script, to be spawned here.
 pub(crate) fn sh(script: &str) -> Command {
     let mut command = Command::new("/bin/sh");

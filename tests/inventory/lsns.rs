@@ -12,18 +12,9 @@ struct Line {
 }
 
 fn lsns(arguments: &[&str]) -> BTreeMap<(String, u64), Line> {
-    let mut command = StdCommand::new("lsns");
-    command.args(["--json", "--list", "--output", "NS,TYPE,NPROCS,PID,PNS,ONS"]).args(arguments);
-    let mut output = command.output().expect("lsns");
-    // It fails, without a word, when a process that it looks at ends.
-    for _ in 0..20 {
-        if output.status.success() {
-            break;
-        }
-        output = command.output().expect("lsns");
-    }
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let columns = ["--json", "--list", "--output", "NS,TYPE,NPROCS,PID,PNS,ONS"];
+    let text = common::lsns(&[&columns, arguments].concat());
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     // Older ones write numbers as text.
     let number = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) => text.parse().expect("a number"),
